@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: MIT
+/**
+ * The life of the socket: open it, notice when it is gone, come back. It carries text and knows
+ * nothing of what the text says.
+ *
+ * States: idle -> connecting -> open -> reconnecting -> open ..., with `offline` (the browser has
+ * no network), `failed` (out of tries, or a final close code; until reconnect()) and `closed` (by
+ * us). At most one socket is alive at a time, and events of an earlier one are not heard.
+ */
+import { RetryCounter } from './backoff.js';
+import { ParleyError, isFinalClose } from './errors.js';
+import { LinkWatch } from './watch.js';
+
+/** A connection that lived this long was a good one: the count of failures begins anew. */
+const STABLE_MS = 10_000;
+/** How long a link in doubt has to answer. */
+const PROBE_MS = 5_000;
+/** No gateway may keep a client away for longer than this, whatever it says. */
+const LONGEST_ADVICE_MS = 300_000;
+const HEARTBEAT_DEFAULT_MS = 25_000;
+/** The close codes that the protocol gives to a dead link, a drain and a full gateway. */
+const CODE_DEAD = 4001;
+const CODE_MOVED = 4000;
+const CODE_FULL = 1013;
+
+/**
+ * @typedef {import('./parley.d.ts').Options} Options
+ * @typedef {Required<Pick<Options, 'minDelayMs' | 'maxDelayMs' | 'maxRetries' | 'connectTimeoutMs'
+ *   | 'maxPingDelayMs' | 'protocols' | 'WebSocket' | 'clock' | 'random' | 'page'>>
+ *   & {url: string | URL | (() => string | Promise<string>)}} ConnectionOptions
+ *
+ * @typedef {'idle'|'connecting'|'open'|'reconnecting'|'offline'|'failed'|'closed'} ConnectionState
+ * @typedef {object} StateEvent
+ * @property {ConnectionState} state
+ * @property {ConnectionState} previous
+ * @property {number} attempt the try that runs or comes next, 1 for the first after a loss
+ * @property {number} [delayMs] how long until then
+ * @property {number} [retryAt] when, Unix time in milliseconds; absent while a try runs or waits
+ *   for the page to be shown
+ * @property {number} [code] the last close code
+ * @property {string} [reason] its reason word, or `retries`, `bad_url`, `page_hidden`
+ */
+export class Connection {
+  #options;
+  #hooks;
+  #clock;
+  #page;
+  #counter;
+  #watch;
+  #state = 'idle';
+  #socket = null;
+  #generation = 0;
+  #wanted = false;
+  #asleep = false;
+  /** This socket is a try after a loss (so its failure counts), and nothing has excused it yet. */
+  #isTry = false;
+  #excused = false;
+  #openedAt = 0;
+  #slotAt = 0;
+  #notBefore = 0;
+  #timers = new Map();
+  #unlisten = () => {};
+
+  /**
+   * @param {ConnectionOptions} options
+   * @param {{onState: (event: StateEvent) => void, onOpen: () => void,
+   *   onText: (text: unknown) => void, onLost: () => void, onAsk: () => void}} hooks onLost comes
+   *   once for every onOpen; onAsk wants something sent that gets an answer
+   */
+  constructor(options, hooks) {
+    this.#options = options;
+    this.#hooks = hooks;
+    this.#clock = options.clock;
+    this.#page = options.page;
+    this.#counter = new RetryCounter({
+      minMs: options.minDelayMs,
+      maxMs: options.maxDelayMs,
+      maxTries: options.maxRetries,
+      random: options.random,
+    });
+    this.#watch = new LinkWatch(this.#clock, {
+      onAsk: () => hooks.onAsk(),
+      onDead: () => this.#abandon(CODE_DEAD, 'heartbeat'),
+    });
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  connect() {
+    if (this.#wanted && this.#state !== 'failed') {
+      return;
+    }
+    if (!this.#wanted) {
+      this.#unlisten = this.#page.listen((event) => this.#onPage(event));
+    }
+    this.#wanted = true;
+    this.#asleep = false;
+    this.#startOver();
+  }
+
+  /** Now, with the count begun anew; an open connection is replaced. */
+  reconnect() {
+    if (!this.#wanted) {
+      this.connect();
+      return;
+    }
+    this.#asleep = false;
+    this.#dropSocket(1000, 'reconnect');
+    this.#retryNow();
+  }
+
+  close(code = 1000, reason = '') {
+    if (!this.#wanted) {
+      return;
+    }
+    this.#wanted = false;
+    this.#unlisten();
+    this.#stopTimers();
+    this.#dropSocket(code, reason);
+    this.#become('closed', { code, reason });
+  }
+
+  /** @returns {boolean} false when there is no open connection to send on */
+  send(text) {
+    if (this.#state !== 'open') {
+      return false;
+    }
+    try {
+      this.#socket.send(text);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** The gateway told its heartbeat. */
+  heartbeat(seconds) {
+    if (this.#state === 'open') {
+      this.#watch.start(seconds * 1000, this.#options.maxPingDelayMs);
+    }
+  }
+
+  /** The gateway will close, and gave us a slot to come back in. */
+  bye(reconnectInMs) {
+    const waitMs = Math.min(reconnectInMs, LONGEST_ADVICE_MS);
+    this.#excused = true;
+    this.#slotAt = this.#clock.now() + waitMs;
+    this.#arm('slot', waitMs, () => {
+      this.#dropSocket(1000, 'moved');
+      this.#retry();
+    });
+  }
+
+  /** The gateway asked for patience: if it closes now, that is no failure of ours. */
+  retryAfter(ms) {
+    this.#notBefore = this.#clock.now() + Math.min(ms, LONGEST_ADVICE_MS);
+  }
+
+  #startOver() {
+    this.#counter.reset();
+    this.#isTry = false;
+    this.#openSocket('connecting');
+  }
+
+  #retryNow() {
+    this.#counter.reset();
+    this.#retry();
+  }
+
+  #retry() {
+    this.#stopTimers();
+    if (!this.#page.online()) {
+      this.#become('offline', {});
+      return;
+    }
+    if (!this.#page.visible()) {
+      this.#become('reconnecting', { reason: 'page_hidden' });
+      return;
+    }
+    this.#isTry = true;
+    this.#openSocket('reconnecting');
+  }
+
+  async #openSocket(state) {
+    this.#stopTimers();
+    this.#excused = false;
+    this.#slotAt = 0;
+    this.#generation += 1;
+    const generation = this.#generation;
+    this.#become(state, {});
+    this.#arm('connect', this.#options.connectTimeoutMs,
+      () => this.#abandon(1006, 'connect_timeout'));
+    const { url, protocols, WebSocket } = this.#options;
+    let target = url;
+    try {
+      if (typeof url === 'function') {
+        target = await url();
+      }
+    } catch {
+      if (generation === this.#generation) {
+        this.#abandon(1006, 'no_url');
+      }
+      return;
+    }
+    if (generation !== this.#generation) {
+      return;
+    }
+    try {
+      this.#socket = new WebSocket(String(target), protocols);
+    } catch {
+      this.#fail({ reason: 'bad_url' });
+      return;
+    }
+    this.#listen(this.#socket, generation);
+  }
+
+  #listen(socket, generation) {
+    const current = (fn) => (event) => {
+      if (generation === this.#generation) {
+        fn(event);
+      }
+    };
+    socket.onopen = current(() => this.#onOpen());
+    socket.onmessage = current((event) => {
+      this.#watch.life();
+      this.#hooks.onText(event.data);
+    });
+    socket.onclose = current((event) => this.#onClose(event.code, event.reason));
+    socket.onerror = () => {}; // A close event always follows, and says more.
+  }
+
+  #onOpen() {
+    this.#disarm('connect');
+    this.#openedAt = this.#clock.now();
+    this.#become('open', {});
+    this.#arm('stable', STABLE_MS, () => {
+      this.#counter.reset();
+      this.#isTry = false;
+    });
+    this.#watch.start(HEARTBEAT_DEFAULT_MS, this.#options.maxPingDelayMs);
+    this.#hooks.onOpen();
+  }
+
+  #onClose(code, reason) {
+    const wasOpen = this.#forgetSocket();
+    if (isFinalClose(code)) {
+      this.#fail({ code, reason });
+    } else {
+      this.#planReturn(code, reason);
+    }
+    if (wasOpen) {
+      this.#hooks.onLost();
+    }
+  }
+
+  #planReturn(code, reason) {
+    const now = this.#clock.now();
+    const advised = this.#notBefore > now;
+    const excused = this.#excused || advised || code === CODE_MOVED || code === CODE_FULL
+      || !this.#page.visible() || !this.#page.online();
+    if (this.#isTry && !excused) {
+      this.#counter.failed();
+    } else if (this.#isTry) {
+      this.#counter.excused();
+    }
+    this.#isTry = false;
+    if (this.#counter.exhausted) {
+      this.#fail({ code, reason: 'retries' });
+      return;
+    }
+    if (!this.#page.online()) {
+      this.#become('offline', { code, reason });
+      return;
+    }
+    let delayMs = this.#slotAt > 0 ? Math.max(0, this.#slotAt - now) : this.#counter.delayMs();
+    if (advised) {
+      delayMs += this.#notBefore - now; // Everybody got the same advice: keep them apart after it.
+    }
+    this.#arm('retry', delayMs, () => this.#retry());
+    this.#become('reconnecting', { code, reason, delayMs, retryAt: now + delayMs });
+  }
+
+  /** The link does not answer; whether the other side hears our close is its own affair. */
+  #abandon(code, reason) {
+    const wasOpen = this.#dropQuietly(code, reason);
+    this.#planReturn(code, reason);
+    if (wasOpen) {
+      this.#hooks.onLost();
+    }
+  }
+
+  #fail(detail) {
+    this.#stopTimers();
+    this.#become('failed', detail);
+  }
+
+  #onPage(event) {
+    const handlers = {
+      hidden: () => { this.#excused = true; },
+      offline: () => this.#onOffline(),
+      pagehide: () => this.#onPageHide(),
+      pageshow: () => this.#onPageShow(),
+      online: () => this.#onGoodMoment(),
+      visible: () => this.#onGoodMoment(),
+      wake: () => this.#onGoodMoment(),
+    };
+    handlers[event]?.();
+  }
+
+  #onGoodMoment() {
+    if (this.#state === 'open') {
+      this.#watch.probe(PROBE_MS);
+    } else if (this.#state === 'offline' || (this.#state === 'reconnecting' && !this.#socket)) {
+      this.#retryNow();
+    }
+  }
+
+  #onOffline() {
+    if (this.#state === 'failed' || this.#asleep) {
+      return;
+    }
+    this.#dropSocket(1000, 'offline');
+    this.#stopTimers();
+    this.#become('offline', {});
+  }
+
+  /** A page in the back/forward cache must hold no socket, and one that goes away says so. */
+  #onPageHide() {
+    if (this.#state === 'failed') {
+      return;
+    }
+    this.#asleep = true;
+    this.#stopTimers();
+    this.#dropSocket(1000, 'pagehide');
+    this.#become('closed', { code: 1000, reason: 'pagehide' });
+  }
+
+  #onPageShow() {
+    if (this.#asleep) {
+      this.#asleep = false;
+      this.#startOver();
+    }
+  }
+
+  #dropSocket(code, reason) {
+    if (this.#dropQuietly(code, reason)) {
+      this.#hooks.onLost();
+    }
+  }
+
+  #dropQuietly(code, reason) {
+    const socket = this.#socket;
+    const wasOpen = this.#forgetSocket();
+    try {
+      socket?.close(code, reason);
+    } catch {
+      socket?.close();
+    }
+    return wasOpen;
+  }
+
+  /** @returns {boolean} whether it was open; until the next state is told nobody may send on it */
+  #forgetSocket() {
+    const wasOpen = this.#socket !== null && this.#openedAt > 0;
+    this.#generation += 1;
+    this.#socket = null;
+    this.#openedAt = 0;
+    this.#watch.stop();
+    this.#disarm('stable');
+    this.#disarm('connect');
+    this.#disarm('slot');
+    return wasOpen;
+  }
+
+  #become(state, detail) {
+    const previous = this.#state;
+    this.#state = state;
+    this.#hooks.onState({ state, previous, attempt: this.#counter.attempt, ...detail });
+  }
+
+  #arm(name, ms, fn) {
+    this.#disarm(name);
+    this.#timers.set(name, this.#clock.setTimeout(() => {
+      this.#timers.delete(name);
+      fn();
+    }, ms));
+  }
+
+  #disarm(name) {
+    this.#clock.clearTimeout(this.#timers.get(name));
+    this.#timers.delete(name);
+  }
+
+  #stopTimers() {
+    [...this.#timers.keys()].forEach((name) => this.#disarm(name));
+  }
+}
+
+/** @param {StateEvent} event @returns {ParleyError} */
+export function stateError({ state, code, reason }) {
+  return new ParleyError(state === 'closed' ? 'closed' : 'failed',
+    `the connection is ${state}${reason ? `: ${reason}` : ''}${code ? ` (${code})` : ''}`);
+}
