@@ -97,8 +97,8 @@ bool config_load(struct config *c, const char *file, char **envp, int argc, char
                  const struct config_report *report) MUST_CHECK;
 void config_free(struct config *c);
 
-void config_print(const struct config *c);      /* effective values as a file, on stdout */
-void config_print_help(void);                   /* the settings part of --help */
-void config_print_reference(void);              /* Markdown tables, for deploy/README.md */
+void config_print(const struct config *c); /* effective values as a file, on stdout */
+void config_print_help(void);              /* the settings part of --help */
+void config_print_reference(void);         /* Markdown tables, for deploy/README.md */
 
 #endif

@@ -234,7 +234,12 @@ void loop_timer_free(struct loop_timer *t)
 
 void loop_timer_start(struct loop_timer *t, uint64_t after_ms)
 {
-    struct timeval after = {(time_t)(after_ms / 1000), (suseconds_t)(after_ms % 1000 * 1000)};
+    loop_timer_start_us(t, 1000 * after_ms);
+}
+
+void loop_timer_start_us(struct loop_timer *t, uint64_t after_us)
+{
+    struct timeval after = {(time_t)(after_us / 1000000), (suseconds_t)(after_us % 1000000)};
     event_add(t->event, &after);
 }
 

@@ -27,8 +27,8 @@ struct event_base *loop_base(struct loop *l);
 /* Monotonic milliseconds as of this turn: free to ask, and the same for everything in the turn. */
 uint64_t loop_now_ms(const struct loop *l);
 
-/* A task runs once per scheduling, however often it was scheduled: at the end of this turn (soon), or
- * after the loop has looked at its sockets again (next). A task may schedule itself again. */
+/* A task runs once per scheduling, however often it was scheduled: at the end of this turn (soon),
+ * or after the loop has looked at its sockets again (next). A task may schedule itself again. */
 struct loop_task *loop_task_new(struct loop *l, void (*run)(void *ctx), void *ctx);
 void loop_task_free(struct loop_task *t); /* also when scheduled; NULL is fine */
 void loop_task_soon(struct loop_task *t);
@@ -38,6 +38,7 @@ void loop_task_next(struct loop_task *t);
 struct loop_timer *loop_timer_new(struct loop *l, void (*fire)(void *ctx), void *ctx);
 void loop_timer_free(struct loop_timer *t);
 void loop_timer_start(struct loop_timer *t, uint64_t after_ms); /* replaces an earlier start */
+void loop_timer_start_us(struct loop_timer *t, uint64_t after_us);
 void loop_timer_stop(struct loop_timer *t);
 
 /* Calls on_signal(signo, ctx) from the loop. At most one handler per signal. */

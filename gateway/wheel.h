@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* wheel: a hashed timing wheel (Varghese and Lauck, 1987, scheme 6): any number of timers on one
- * loop timer, start and stop in O(1). Ticks are WHEEL_TICK_MS long; a timer fires up to one tick late,
- * never early. While no timer is set the wheel does not wake the process. */
+ * loop timer, start and stop in O(1). Ticks are WHEEL_TICK_MS long; a timer fires up to one tick
+ * late, never early. While no timer is set the wheel does not wake the process. */
 #ifndef GATEWAY_WHEEL_H
 #define GATEWAY_WHEEL_H
 

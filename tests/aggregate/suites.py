@@ -117,7 +117,7 @@ def clang(context, log):
 def tidy(context, log):
     """With clang's own compile commands, one file a process, as many as there are processors."""
     folder = context.folder("clang")
-    if not build(context, "clang", ["version"], log):
+    if not build(context, "clang", ["generated"], log):
         return Result(0, 1, ["clang's build cannot be configured"])
     with open(os.path.join(folder, "compile_commands.json"), encoding="utf-8") as file:
         known = {entry["file"] for entry in json.load(file)}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/edge/evlib.h"
+
+#include "common/alloc.h"
+#include "gateway/loop.h"
+
+#include <assert.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdlib.h>
+
+/* One descriptor that libwebsockets watches. The table is indexed by descriptor and its entries
+ * live as long as the evlib: a handler may so close any connection, its own too, and an event that
+ * is already under way still points at something. */
+struct watch {
+    struct evlib *evlib; /* borrowed */
+    struct lws *wsi;     /* borrowed; NULL: not watched */
+    struct event read, write;
+    bool reading, writing;
+};
+
+struct evlib {
+    struct loop *loop;           /* borrowed: outlives us */
+    struct lws_context *context; /* borrowed; NULL: not started, or stopped */
+    struct loop_task *turn;      /* owned */
+    struct loop_timer *timer;    /* owned */
+    struct watch **watches;      /* owned, as are the entries; NULL: never used */
+    size_t watch_count;
+    void *loops[1]; /* what libwebsockets hands to op_init_pt */
+};
+
+/* libwebsockets keeps this for us, for its one service thread. */
+struct thread_data {
+    struct evlib *evlib; /* borrowed */
+};
+
+static struct evlib *of_wsi(struct lws *wsi)
+{
+    const struct thread_data *data = lws_evlib_wsi_to_evlib_pt(wsi);
+    return data->evlib;
+}
+
+static void on_turn(void *ctx)
+{
+    struct evlib *e = ctx;
+    if (e->context == NULL) {
+        return;
+    }
+    /* The call runs the timers that are due; 0 says that a connection has input that libwebsockets
+     * holds itself (frames that came in one packet with the handshake), which no socket will
+     * report. */
+    int wait_ms = lws_service_adjust_timeout(e->context, EVLIB_IDLE_MS, 0);
+    if (wait_ms == 0) {
+        (void)_lws_plat_service_forced_tsi(e->context, 0);
+        wait_ms = lws_service_adjust_timeout(e->context, EVLIB_IDLE_MS, 0);
+    }
+    loop_timer_start(e->timer, wait_ms > 0 ? (uint64_t)wait_ms : 1);
+}
+
+static void on_ready(evutil_socket_t fd, short what, void *arg)
+{
+    const struct watch *w = arg;
+    struct evlib *e = w->evlib;
+    if (e->context == NULL || w->wsi == NULL) {
+        return;
+    }
+    struct lws_pollfd ready = {.fd = fd};
+    if (what & EV_READ) {
+        ready.events |= LWS_POLLIN;
+    }
+    if (what & EV_WRITE) {
+        ready.events |= LWS_POLLOUT;
+    }
+    ready.revents = ready.events;
+    (void)lws_service_fd_tsi(e->context, &ready, 0);
+    loop_task_soon(e->turn);
+}
+
+/* The entry of a descriptor; NULL for none (libwebsockets asks with an invalid one at times). */
+static struct watch *watch_of(struct lws *wsi, bool create)
+{
+    struct evlib *e = of_wsi(wsi);
+    int fd = lws_get_socket_fd(wsi);
+    if (fd < 0 || ((size_t)fd >= e->watch_count && !create)) {
+        return NULL;
+    }
+    size_t index = (size_t)fd;
+    if (index >= e->watch_count) {
+        size_t count = e->watch_count == 0 ? 256 : e->watch_count;
+        while (count <= index) {
+            count *= 2;
+        }
+        e->watches = xrealloc(e->watches, count * sizeof(struct watch *));
+        memset(e->watches + e->watch_count, 0, (count - e->watch_count) * sizeof(struct watch *));
+        e->watch_count = count;
+    }
+    if (e->watches[index] == NULL && create) {
+        e->watches[index] = xcalloc(1, sizeof(struct watch));
+        e->watches[index]->evlib = e;
+    }
+    return e->watches[index];
+}
+
+static void unwatch(struct watch *w)
+{
+    event_del(&w->read);
+    event_del(&w->write);
+    w->reading = w->writing = false;
+    w->wsi = NULL;
+}
+
+/* ---- what libwebsockets calls
+ * --------------------------------------------------------------------- */
+
+static int op_init_pt(struct lws_context *context, void *loop, int tsi)
+{
+    struct thread_data *data = lws_evlib_tsi_to_evlib_pt(context, tsi);
+    data->evlib = loop;
+    return 0;
+}
+
+static int op_sock_accept(struct lws *wsi)
+{
+    struct watch *w = watch_of(wsi, true);
+    if (w == NULL) {
+        return 0;
+    }
+    if (w->wsi != NULL) {
+        unwatch(w);
+    }
+    struct event_base *base = loop_base(w->evlib->loop);
+    int fd = lws_get_socket_fd(wsi);
+    event_assign(&w->read, base, fd, EV_READ | EV_PERSIST, on_ready, w);
+    event_assign(&w->write, base, fd, EV_WRITE | EV_PERSIST, on_ready, w);
+    w->wsi = wsi;
+    return 0;
+}
+
+static void set_watching(struct event *event, bool *watching, bool wanted)
+{
+    if (*watching != wanted) {
+        *watching = wanted;
+        if (wanted) {
+            event_add(event, NULL);
+        } else {
+            event_del(event);
+        }
+    }
+}
+
+/* Level-triggered on purpose: libwebsockets leaves "writable" on after it sent a control frame of
+ * its own, and expects to be called again. */
+static void op_io(struct lws *wsi, unsigned int flags)
+{
+    struct watch *w = watch_of(wsi, false);
+    if (w == NULL || w->wsi != wsi) {
+        return;
+    }
+    bool wanted = (flags & LWS_EV_START) != 0;
+    if (flags & LWS_EV_READ) {
+        set_watching(&w->read, &w->reading, wanted);
+    }
+    if (flags & LWS_EV_WRITE) {
+        set_watching(&w->write, &w->writing, wanted);
+    }
+    loop_task_soon(w->evlib->turn);
+}
+
+static void op_destroy_wsi(struct lws *wsi)
+{
+    struct watch *w = watch_of(wsi, false);
+    if (w != NULL && w->wsi == wsi) {
+        unwatch(w);
+    }
+}
+
+static int op_logical_close(struct lws *wsi)
+{
+    op_destroy_wsi(wsi);
+    return 0; /* go on: the socket may be closed at once */
+}
+
+static const struct lws_event_loop_ops ops = {
+    .name = "parley",
+    .init_pt = op_init_pt,
+    .sock_accept = op_sock_accept,
+    .io = op_io,
+    .wsi_logical_close = op_logical_close,
+    .destroy_wsi = op_destroy_wsi,
+    .evlib_size_pt = sizeof(struct thread_data),
+};
+
+static const lws_plugin_evlib_t library = {
+    .hdr = {"parley", "lws_evlib_plugin", LWS_BUILD_HASH, LWS_PLUGIN_API_MAGIC},
+    .ops = &ops,
+};
+
+/* ---- public
+ * --------------------------------------------------------------------------------------- */
+
+struct evlib *evlib_new(struct loop *loop)
+{
+    struct evlib *e = xcalloc(1, sizeof(*e));
+    e->loop = loop;
+    e->turn = loop_task_new(loop, on_turn, e);
+    e->timer = loop_timer_new(loop, on_turn, e);
+    e->loops[0] = e;
+    return e;
+}
+
+void evlib_free(struct evlib *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < e->watch_count; i++) {
+        assert(e->watches[i] == NULL || e->watches[i]->wsi == NULL);
+        free(e->watches[i]);
+    }
+    free(e->watches);
+    loop_task_free(e->turn);
+    loop_timer_free(e->timer);
+    free(e);
+}
+
+void evlib_prepare(struct evlib *e, struct lws_context_creation_info *info)
+{
+    info->event_lib_custom = &library;
+    info->foreign_loops = e->loops;
+}
+
+void evlib_start(struct evlib *e, struct lws_context *context)
+{
+    e->context = context;
+    on_turn(e); /* the first call also initialises the protocols */
+}
+
+void evlib_stop(struct evlib *e)
+{
+    e->context = NULL;
+    loop_timer_stop(e->timer);
+}
