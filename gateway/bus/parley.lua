@@ -1,0 +1,440 @@
+#!lua name=parley1
+-- SPDX-License-Identifier: MIT
+-- What Parley does inside Redis (7 or newer, or Valkey), each function in one atomic step.
+--
+-- The number. Library and functions carry one. A gateway loads the library when a call says
+-- "Function not found", and never replaces one that is there; so any change of this file, be it a
+-- comment, takes the next number in all names (tests/unit/test_lua.c pins the hash of the file to
+-- the number). Gateways of both numbers then work side by side; keys and payloads stay
+-- compatible.
+--
+-- Rules. Every key is declared. All that can fail (types, arguments, ids) comes before the first
+-- write. The log is written before `meta`. No randomness, no INFO. Offsets are written with %.0f,
+-- because tostring() makes 1e+15 of large numbers.
+--
+-- fence, epoch. A gateway passes the run_id of the Redis it is connected to (the fence) and 64
+-- random bits in hex (the candidate). Where `meta` is missing or was written under another
+-- run_id, Redis restarted and may have lost messages: the candidate becomes the room's epoch, and
+-- the offset goes on from the newest id of the log that survived. An empty fence checks nothing;
+-- an empty candidate is made up from the clock when one is needed.
+--
+-- Publishing from outside, with an offset, to every gateway (one line; {} are part of the names,
+-- twice `general` in the names is the room, the last argument is the chat's data, a JSON object
+-- on one line):
+--   redis-cli FCALL parley1_publish 2 'parley:room:{general}:log' 'parley:room:{general}:meta'
+--     'parley:room:{general}' '' '' 100 3600000 300000
+--     0 '{"room":"general","from":"system","text":"Hello","ts":1790000000}'
+-- 100 is room.history_size, 3600000 room.history_ttl in ms, 300000 room.dedupe_ttl in ms: as the
+-- gateways' settings say, or the room's log is cut by the smaller ones. The 0 before the data
+-- says "no key"; for an idempotent publish say 3 keys, the third
+-- 'parley:room:{general}:key:6:system:<key>', and 3 instead of 0. The answer is the epoch, then
+-- epoch, offset and 1 (0: a repeat) for the message.
+
+local MAX_OFFSET = 9007199254740990 -- doubles count whole numbers up to 2^53
+local META_MARGIN_MS = 3600000
+local NAMES_MAX = 50 -- in one digest
+
+local function fail(text)
+  error({ err = 'ERR parley: ' .. text })
+end
+
+local function whole(text, what)
+  local n = tonumber(text)
+  if not n or n < 0 or n > MAX_OFFSET or n ~= math.floor(n) then
+    fail(what .. ' must be a whole number')
+  end
+  return n
+end
+
+local function text_of(n)
+  return string.format('%.0f', n)
+end
+
+-- The highest id that the log ever held, 0 for none. Entries may have been trimmed or deleted;
+-- the ids of those to come must still be higher.
+local function log_end(log)
+  if redis.call('EXISTS', log) == 0 then
+    return 0
+  end
+  local info = redis.call('XINFO', 'STREAM', log)
+  for i = 1, #info, 2 do
+    if info[i] == 'last-generated-id' then
+      return whole(string.match(info[i + 1], '^(%d+)%-'), 'the id at the end of the log')
+    end
+  end
+  return 0
+end
+
+local function new_epoch(candidate, log)
+  if candidate ~= '' then
+    return candidate
+  end
+  local now = redis.call('TIME')
+  return string.sub(redis.sha1hex(now[1] .. '.' .. now[2] .. '.' .. log), 1, 16)
+end
+
+-- Where the room is: epoch, offset, and whether the epoch is new (then `meta` is to be written).
+local function position(meta, log, fence, candidate)
+  local m = redis.call('HMGET', meta, 'epoch', 'offset', 'fence')
+  local offset = tonumber(m[2] or '')
+  if m[1] and offset and (fence == '' or m[3] == fence) then
+    return m[1], offset, false
+  end
+  return new_epoch(candidate, log), log_end(log), true
+end
+
+-- How long `meta` outlives the last member: longer than anything that refers to it. 0: for ever.
+local function meta_ttl(history_ttl, dedupe_ttl)
+  if history_ttl == 0 then
+    return 0
+  end
+  return math.max(history_ttl, dedupe_ttl) + META_MARGIN_MS
+end
+
+-- `meta` does not expire while the room has members.
+local function meta_keep(meta, occupied, ttl)
+  if occupied or ttl == 0 then
+    redis.call('PERSIST', meta)
+  else
+    redis.call('PEXPIRE', meta, text_of(ttl))
+  end
+end
+
+-- Writes a new epoch. A `meta` that was not there may stand for a room without members, so it
+-- expires;
+-- parley1_room and parley1_presence lift that.
+local function renew(meta, epoch, offset, fence, ttl)
+  local existed = redis.call('EXISTS', meta) == 1
+  redis.call('HSET', meta, 'epoch', epoch, 'offset', text_of(offset), 'fence', fence)
+  if not existed then
+    meta_keep(meta, false, ttl)
+  end
+end
+
+local function check_json(data)
+  local ok, value = pcall(cjson.decode, data)
+  if not ok or type(value) ~= 'table' or string.sub(data, 1, 1) ~= '{' or
+      string.find(data, '[%z\1-\31]') then
+    fail('data must be a JSON object without control characters')
+  end
+end
+
+-- The messages of a publish: from args[7] on, pairs of the index of the dedupe key (0: none) and
+-- the data.
+local function messages_of(keys, args)
+  if #args < 8 or #args % 2 ~= 0 then
+    fail('publish wants 6 arguments and then pairs of key index and data')
+  end
+  local messages = {}
+  for i = 7, #args, 2 do
+    local index, data = 0, args[i + 1]
+    if args[i] ~= '0' then
+      index = whole(args[i], 'a key index')
+    end
+    if index ~= 0 and (index < 3 or index > #keys) then
+      fail('a key index is 0 or from 3 to the number of keys')
+    end
+    if string.find(data, '\n', 1, true) then
+      fail('data must be one line')
+    end
+    if args[2] == '' then -- not from a gateway, which has checked what it passes
+      check_json(data)
+    end
+    messages[#messages + 1] = { index = index, data = data }
+  end
+  return messages
+end
+
+-- Finds the repeats: marks each message with the answer of its first, or with `first`, an earlier
+-- message of this batch. Returns the new ones.
+local function sort_out(keys, messages)
+  local fresh, known, firsts = {}, {}, {}
+  for i = 3, #keys do
+    local value = redis.call('GET', keys[i])
+    if value then
+      local epoch, offset = string.match(value, '^(%x+):(%d+)$')
+      known[keys[i]] = epoch and { epoch = epoch, offset = tonumber(offset) }
+    end
+  end
+  for _, m in ipairs(messages) do
+    local key = keys[m.index] -- nil for 0
+    m.first = key and (known[key] or firsts[key])
+    if not m.first then
+      if key then
+        firsts[key] = m
+      end
+      fresh[#fresh + 1] = m
+    end
+  end
+  return fresh
+end
+
+local function compose(fresh, offset)
+  if offset + #fresh > MAX_OFFSET then
+    fail('the offset is at its end')
+  end
+  for i, m in ipairs(fresh) do
+    m.offset = offset + i
+    m.id = text_of(m.offset)
+    m.line = '{"type":"chat","offset":' .. m.id .. ',"data":' .. m.data .. '}'
+  end
+end
+
+-- Appends the fresh messages to the log. The first XADD is the first write of the call, and tells
+-- whether the rest can fail. Returns the error of that first one, if any. The last one cuts the
+-- log.
+local function append(log, fresh, size, ttl)
+  local seconds = redis.call('TIME')[1]
+  for i, m in ipairs(fresh) do
+    local reply
+    if i < #fresh then
+      reply = redis.pcall('XADD', log, m.id .. '-0', 'm', m.line, 't', seconds)
+    else
+      reply = redis.pcall('XADD', log, 'MAXLEN', '~', text_of(size), m.id .. '-0',
+        'm', m.line, 't', seconds)
+    end
+    if type(reply) == 'table' and reply.err then
+      if i > 1 then
+        error(reply)
+      end
+      return reply
+    end
+  end
+  if ttl > 0 then
+    redis.call('PEXPIRE', log, text_of(ttl))
+  end
+end
+
+-- parley1_publish: a batch of chats into the log and onto the channel, one order for everybody.
+-- KEYS: log, meta, then one dedupe key for each message that has one.
+-- ARGV: channel, fence, candidate, history_size (0: no log), history_ttl ms (0: for ever),
+-- dedupe_ttl ms;
+--   then for each message: index of its dedupe key in KEYS or 0, data.
+-- Reply: epoch; then for each message its epoch, offset, and 1 when it is new.
+local function publish(keys, args)
+  local log, meta, channel, candidate = keys[1], keys[2], args[1], args[3]
+  local messages = messages_of(keys, args)
+  local size = whole(args[4], 'history_size')
+  local ttl = whole(args[5], 'history_ttl')
+  local dedupe_ttl = whole(args[6], 'dedupe_ttl')
+  local fresh = sort_out(keys, messages)
+  local epoch, offset, renewed = position(meta, log, args[2], candidate)
+  compose(fresh, offset)
+  if #fresh > 0 and size > 0 then
+    local refused = append(log, fresh, size, ttl)
+    if refused and not renewed and string.find(refused.err, 'equal or smaller', 1, true) then
+      -- Somebody put entries into the log: what `meta` says is not the truth any more.
+      epoch, offset, renewed = new_epoch(candidate, log), log_end(log), true
+      compose(fresh, offset)
+      refused = append(log, fresh, size, ttl)
+    end
+    if refused then
+      return refused
+    end
+  end
+  local reply, lines = { epoch }, {}
+  for _, m in ipairs(messages) do
+    if not m.first then
+      if m.index ~= 0 and dedupe_ttl > 0 then
+        redis.call('SET', keys[m.index], epoch .. ':' .. text_of(m.offset),
+          'PX', text_of(dedupe_ttl))
+      end
+      lines[#lines + 1] = m.line
+    end
+    local at = m.first or m
+    reply[#reply + 1] = at.epoch or epoch
+    reply[#reply + 1] = at.offset
+    reply[#reply + 1] = m.first and 0 or 1
+  end
+  if #fresh == 0 then
+    return reply
+  end
+  if renewed then
+    renew(meta, epoch, offset + #fresh, args[2], meta_ttl(ttl, dedupe_ttl))
+  else
+    redis.call('HSET', meta, 'offset', text_of(offset + #fresh))
+    if redis.call('PTTL', meta) >= 0 then
+      meta_keep(meta, false, meta_ttl(ttl, dedupe_ttl))
+    end
+  end
+  redis.call('PUBLISH', channel, 'log ' .. epoch .. ' ' .. text_of(offset + 1) .. '\n' ..
+    table.concat(lines, '\n'))
+  return reply
+end
+
+-- parley1_room: what a gateway must know of a room it begins to follow.
+-- KEYS: meta, log, online. ARGV: fence, candidate, history_ttl ms, dedupe_ttl ms.
+-- Reply: epoch, offset, registers (gateway, "version:count", …).
+local function room(keys, args)
+  local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))
+  local online = redis.call('HGETALL', keys[3])
+  local epoch, offset, renewed = position(keys[1], keys[2], args[1], args[2])
+  if renewed then
+    renew(keys[1], epoch, offset, args[1], ttl)
+  end
+  if #online > 0 then
+    redis.call('PERSIST', keys[1])
+  end
+  return { epoch, offset, online }
+end
+
+-- parley1_read: messages of the log.
+-- KEYS: meta, log.
+-- ARGV: fence, candidate, history_ttl ms, dedupe_ttl ms, epoch asked for, from, to, how many at
+-- most.
+-- Reply: epoch, offset, then offset and text of each message, in order. None when the epoch is
+-- another, and none older than history_ttl.
+local function read(keys, args)
+  local ttl, dedupe_ttl = whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl')
+  local from, to, count = whole(args[6], 'from'), whole(args[7], 'to'), whole(args[8], 'the count')
+  local epoch, offset, renewed = position(keys[1], keys[2], args[1], args[2])
+  local rows = {}
+  if epoch == args[5] and not renewed and from <= to and count > 0 then
+    rows = redis.call('XRANGE', keys[2], text_of(from), text_of(to), 'COUNT', text_of(count))
+  end
+  if renewed then
+    renew(keys[1], epoch, offset, args[1], meta_ttl(ttl, dedupe_ttl))
+  end
+  local reply, oldest = { epoch, offset }, 0
+  if ttl > 0 then
+    oldest = tonumber(redis.call('TIME')[1]) - ttl / 1000
+  end
+  for _, row in ipairs(rows) do
+    local fields = {}
+    for i = 1, #row[2], 2 do
+      fields[row[2][i]] = row[2][i + 1]
+    end
+    if fields.m and (tonumber(fields.t or '') or oldest) >= oldest then
+      reply[#reply + 1] = tonumber(string.match(row[1], '^%d+'))
+      reply[#reply + 1] = fields.m
+    end
+  end
+  return reply
+end
+
+-- Calls HSET or HDEL with the values in portions: unpack has a limit.
+local function in_portions(command, key, values)
+  for i = 1, #values, 1000 do
+    redis.call(command, key, unpack(values, i, math.min(i + 999, #values)))
+  end
+end
+
+-- parley1_presence: one gateway's register of a room, its members there, and the digest of the
+-- change.
+-- KEYS: online, members of this gateway, meta.
+-- ARGV: channel, gateway, version, count, 1 when the pairs are all members there are, history_ttl
+-- ms,
+--   dedupe_ttl ms, the digest's lines of names, then pairs of connection and user (empty: it left).
+-- Reply: 1; or 0 when the register has this version or a higher one: nothing is done.
+local function presence(keys, args)
+  local online, members, meta, gateway = keys[1], keys[2], keys[3], args[2]
+  local version, count = whole(args[3], 'the version'), whole(args[4], 'the count')
+  local ttl = meta_ttl(whole(args[6], 'history_ttl'), whole(args[7], 'dedupe_ttl'))
+  local set, gone = {}, {}
+  for i = 9, #args, 2 do
+    if args[i + 1] == '' then
+      gone[#gone + 1] = args[i]
+    else
+      set[#set + 1] = args[i]
+      set[#set + 1] = args[i + 1] or fail('a connection without a user')
+    end
+  end
+  local register = redis.call('HGET', online, gateway)
+  redis.call('HLEN', members) -- the types of both, before anything is written
+  redis.call('HLEN', meta)
+  if register and (tonumber(string.match(register, '^(%d+):') or '') or 0) >= version then
+    return 0
+  end
+  if count == 0 or args[5] == '1' then
+    redis.call('DEL', members)
+  end
+  if count > 0 then
+    in_portions('HDEL', members, gone)
+    in_portions('HSET', members, set)
+    redis.call('HSET', online, gateway, text_of(version) .. ':' .. text_of(count))
+  else
+    redis.call('HDEL', online, gateway)
+  end
+  meta_keep(meta, redis.call('HLEN', online) > 0, ttl)
+  local digest = 'pres ' .. gateway .. ' ' .. text_of(version) .. ' ' .. text_of(count)
+  if args[8] ~= '' then
+    digest = digest .. '\n' .. args[8]
+  end
+  redis.call('PUBLISH', args[1], digest)
+  return 1
+end
+
+-- parley1_direct: a message to one user, wherever he is.
+-- KEYS: the dedupe key, or none. ARGV: channel, dedupe_ttl ms, the message.
+-- Reply: 0 when no gateway has that user (patterns do not count), else 1; a repeat is not passed
+-- on again.
+local function direct(keys, args)
+  local ttl = whole(args[2], 'dedupe_ttl')
+  if keys[1] and redis.call('GET', keys[1]) then
+    return 1
+  end
+  if redis.call('PUBSUB', 'NUMSUB', args[1])[2] == 0 then
+    return 0
+  end
+  if keys[1] and ttl > 0 then
+    redis.call('SET', keys[1], '1', 'PX', text_of(ttl))
+  end
+  redis.call('PUBLISH', args[1], args[3])
+  return 1
+end
+
+-- parley1_sentence: a gateway is declared dead, if its lease is still the one that was judged.
+-- KEYS: gateways, reaping. ARGV: gateway, counter. Reply: 1 when it was.
+local function sentence(keys, args)
+  local counter = redis.call('HGET', keys[1], args[1])
+  redis.call('HLEN', keys[2])
+  if counter ~= args[2] then
+    return 0
+  end
+  local now = redis.call('TIME')[1]
+  redis.call('HSET', keys[2], args[1], now)
+  redis.call('HDEL', keys[1], args[1])
+  return 1
+end
+
+-- parley1_reap: a dead gateway's members leave one room. May be repeated.
+-- KEYS: online, members of that gateway, meta. ARGV: channel, gateway, history_ttl ms, dedupe_ttl
+-- ms.
+-- Reply: 1; or 0 when its register was not there.
+local function reap(keys, args)
+  local online, members, meta, gateway = keys[1], keys[2], keys[3], args[2]
+  local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))
+  local register = redis.call('HGET', online, gateway)
+  local users = redis.call('HVALS', members)
+  redis.call('HLEN', meta)
+  redis.call('DEL', members)
+  if not register then
+    return 0
+  end
+  local version = tonumber(string.match(register, '^(%d+):') or '') or 0
+  local lines = { 'pres ' .. gateway .. ' ' .. text_of(version + 1) .. ' 0' }
+  for _, user in ipairs(users) do
+    if #lines > NAMES_MAX then
+      lines[#lines + 1] = '*'
+      break
+    end
+    if not string.find(user, '[%z\1-\31]') then
+      lines[#lines + 1] = '-' .. user
+    end
+  end
+  redis.call('HDEL', online, gateway)
+  meta_keep(meta, redis.call('HLEN', online) > 0, ttl)
+  redis.call('PUBLISH', args[1], table.concat(lines, '\n'))
+  return 1
+end
+
+-- allow-oom: what frees memory, or is needed to go on with what there is, works in a full Redis
+-- too.
+local small = { 'allow-oom' }
+redis.register_function('parley1_publish', publish)
+redis.register_function('parley1_direct', direct)
+redis.register_function({ function_name = 'parley1_room', callback = room, flags = small })
+redis.register_function({ function_name = 'parley1_read', callback = read, flags = small })
+redis.register_function({ function_name = 'parley1_presence', callback = presence, flags = small })
+redis.register_function({ function_name = 'parley1_sentence', callback = sentence, flags = small })
+redis.register_function({ function_name = 'parley1_reap', callback = reap, flags = small })

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* redis: the inside of the Redis bus, shared by the files redis*.c and reap.c. One subject each:
+ *   redis.c           the table of functions, start, close, health
+ *   redis_ask.c       commands: waiting for the link, deadlines, repeats, errors
+ *   redis_channel.c   subscriptions: what is wanted against what Redis has confirmed
+ *   redis_room.c      rooms: opening, reading their state, passing payloads up
+ *   redis_publish.c   group commit
+ *   redis_presence.c  registers and digests
+ *   redis_members.c   pages of members
+ *   redis_user.c      users and direct messages
+ *   redis_read.c      reading a room's log
+ *   redis_lease.c     the tick: who this gateway is, its lease, its beat
+ *   redis_others.c    the judgement of the other gateways
+ *   redis_reap.c      the leaves of dead gateways */
+#ifndef GATEWAY_BUS_REDIS_H
+#define GATEWAY_BUS_REDIS_H
+
+#include "gateway/bus/args.h"
+#include "gateway/bus/impl.h"
+#include "gateway/bus/lease.h"
+#include "gateway/bus/link.h"
+#include "gateway/bus/payload.h"
+#include "gateway/bus/url.h"
+
+struct redis;
+struct redisReply;
+
+struct ask;
+struct ask_kind {
+    enum stats_command command;
+    /* May be sent again when the link fell before the reply. */
+    bool repeatable;
+    /* Is part of proving that this gateway is alive: the others wait for that. */
+    bool proof;
+    /* Puts the command together, when it is sent. False: nothing is left to send; the ask is freed.
+     */
+    bool (*write)(struct ask *a, struct args *out);
+    /* reply is Redis's (borrowed) when err is BUS_OK, else NULL. Called once; the ask is freed
+     * after. */
+    void (*answer)(struct ask *a, enum bus_err err, const struct redisReply *reply);
+    /* Frees what is in it; NULL: nothing. */
+    void (*clear)(struct ask *a);
+};
+
+/* Embedded as the first member of what is asked, from xcalloc; owned by the asks. */
+struct ask {
+    struct link_request request;
+    struct list in_waiting;
+    const struct ask_kind *kind;
+    struct redis *redis;
+    uint64_t seq;         /* order of asking, kept through repeats */
+    uint64_t deadline_ms; /* unsent by then: BUS_UNAVAILABLE */
+    bool loaded;          /* repeated once after FUNCTION LOAD */
+};
+
+void *ask_new(struct redis *s, const struct ask_kind *kind, size_t size);
+void ask_send(struct ask *a);
+void ask_init_all(struct redis *s);
+void ask_fini_all(struct redis *s);
+void ask_pump(struct redis *s);            /* sends what may be sent */
+void ask_watch_deadlines(struct redis *s); /* something waits now: an ask, a message, an open */
+void ask_fail_waiting(struct redis *s);    /* all that wait: BUS_UNAVAILABLE */
+
+/* Words that many functions take: fence and epoch candidate; history_ttl and dedupe_ttl. */
+void ask_add_fence(struct redis *s, struct args *out);
+void ask_add_ttls(struct redis *s, struct args *out);
+
+/* Replies of strange shapes (R13): {NULL,0} and 0 where the type is another. */
+struct str reply_text(const struct redisReply *r);
+struct str reply_text_at(const struct redisReply *r, size_t i);
+size_t reply_count(const struct redisReply *r);
+bool reply_u64_at(const struct redisReply *r, size_t i, uint64_t *out);
+bool reply_u64(const struct redisReply *r, uint64_t *out);
+
+void key_room(const struct redis *s, struct buf *out, struct str room);  /* …room:{general} */
+void key_user(const struct redis *s, struct buf *out, struct str user);  /* …user:{bob} */
+void key_gateway(const struct redis *s, struct buf *out, struct str id); /* …gateway:<id> */
+/* <prefix>:<name> as a word */
+void arg_key(const struct redis *s, struct args *out, const char *name);
+void arg_gateway(const struct redis *s, struct args *out, struct str id, const char *suffix);
+/* <base><suffix><tail> as a word; base is a room's or user's channel name */
+void arg_sub(struct args *out, struct str base, const char *suffix, struct str tail);
+/* The dedupe key below base: base:key:<bytes of user>:<user>:<key>. */
+void arg_dedupe(struct args *out, struct str base, struct str user, struct str key);
+
+struct channel;
+struct channel_kind {
+    void (*on_fed)(struct channel *c);  /* Redis has confirmed: payloads come from now on */
+    void (*on_lost)(struct channel *c); /* the link fell; on_fed comes again when it is back */
+    void (*on_payload)(struct channel *c, struct str payload);
+    void (*on_gone)(struct channel *c); /* unwanted and unsubscribed: may be freed */
+};
+
+/* Embedded as the first member of a room, a user, or the own channel. */
+struct channel {
+    const struct channel_kind *kind;
+    struct redis *redis;
+    struct list in_dirty; /* what is wanted and what was sent differ; or in a list of the moment */
+    unsigned unconfirmed; /* commands whose confirmation is not here yet */
+    bool wanted;
+    bool sent;              /* the last command sent for it was SUBSCRIBE */
+    bool fed;               /* wanted, and confirmed */
+    struct bus_call *call;  /* of the open under way, or NULL */
+    struct list in_opening; /* while there is such a call */
+    uint64_t deadline_ms;
+    struct str name; /* the channel's whole name; owned with the struct around */
+};
+
+void channel_init(struct channel *c, struct redis *s, const struct channel_kind *kind);
+void channel_want(struct channel *c);
+void channel_drop(struct channel *c);                           /* c may be gone after this */
+void channel_opening(struct channel *c, struct bus_call *call); /* call waits, with a deadline */
+void channel_opened(struct channel *c, const struct bus_result *result); /* completes it, if any */
+void channel_expire(struct redis *s, uint64_t now_ms);
+void channel_link_up(struct redis *s);
+void channel_link_down(struct redis *s);
+void channel_flush(void *redis); /* task: sends what differs */
+void channel_push(struct redis *s, const struct redisReply *reply);
+void channel_free_all(struct redis *s);
+struct channel *channel_find(struct redis *s, struct str name);
+
+enum room_read { ROOM_READ_NONE, ROOM_READ_QUEUED, ROOM_READ_SENT };
+
+struct bus_room {
+    struct channel channel;
+    void *ctx;
+    unsigned refs; /* asks that know it */
+    bool open;     /* between bus_open_room and bus_close_room */
+    bool alive;    /* its state was told, payloads go up */
+    enum room_read read;
+    bool read_again; /* something changed since the read was sent */
+    struct list in_reads;
+    struct bus_position floor; /* state told: what is at or below it is not repeated */
+    struct list held;          /* payloads that came before the state; owned */
+    size_t held_bytes;
+    bool held_over;        /* some did not fit */
+    struct list in_linger; /* closed, still subscribed */
+    uint64_t linger_ms;
+    struct list pending; /* of struct message: to be published */
+    bool publishing;     /* a publish is under way, waits for the link, or starts in this turn */
+    struct list in_publishing;
+    bool in_set;        /* of the gateway's set of rooms */
+    uint64_t presences; /* changes of the register asked for so far */
+    size_t name_len;
+    char name[]; /* then the channel's name */
+};
+
+extern const struct channel_kind room_channel;
+struct bus_room *room_ref(struct bus_room *r);
+void room_unref(struct bus_room *r);
+struct str bus_room_name(const struct bus_room *r);
+void room_reads_pump(struct redis *s);
+void room_retry(struct redis *s);      /* at every tick: reads that failed */
+void room_linger(void *redis);         /* timer */
+void room_forget_set(struct redis *s); /* a new id: no room is in its set */
+
+void publish_expire(struct redis *s, uint64_t now_ms);
+void publish_flush(void *redis); /* task */
+
+/* Sets of rooms of gateways: plain commands. */
+void presence_set_remove(struct redis *s, struct str gateway, struct str room);
+
+void lease_start(struct redis *s);
+void lease_tick(void *redis);
+void lease_link_up(struct redis *s);
+void lease_link_down(struct redis *s);
+void lease_late(struct redis *s);  /* a reply came late: nothing can be judged from it */
+bool lease_clear(struct redis *s); /* this gateway is known to be alive: others' commands may go */
+void lease_close(struct redis *s, void (*done)(struct redis *s));
+bool lease_beat_is_fresh(const struct redis *s);
+
+void others_read(struct redis *s);          /* their counters */
+void others_read_channels(struct redis *s); /* who subscribes to theirs */
+void others_read_leftovers(struct redis *s);
+void others_look(void *redis); /* timer */
+void others_sentence(struct redis *s, const char *id, uint64_t counter);
+
+void reap_start(struct redis *s, struct str gateway);
+void reap_fini(struct redis *s);
+bool reap_idle(const struct redis *s);
+void reap_leftovers(struct redis *s, const struct redisReply *reaping); /* HGETALL of it */
+
+/* Who this gateway is in Redis, and what it knows of the others (redis_lease.c). */
+struct redis_identity {
+    struct channel *channel; /* the own one: owned until it is gone */
+    uint64_t start;          /* the counter's random beginning */
+    uint64_t counter;        /* the last that Redis confirmed */
+    uint64_t uncertain;      /* renewals that were sent and never answered: they may count or not */
+    bool registered;         /* the entry in <prefix>:gateways is ours */
+    bool clear;              /* renewed over this link */
+    bool renewing;
+    bool announce;  /* on_identity is due once registered */
+    uint64_t nonce; /* of the beat under way; 0: none */
+    uint64_t nonce_us, beat_ms, beat_sent_ms;
+    uint64_t tick_ms; /* when the last tick ran */
+    unsigned ticks;
+    void (*closed)(struct redis *s);
+};
+
+struct redis {
+    struct bus base;
+    struct url url;
+    struct link *commands, *subscriber; /* owned */
+    struct payload_limits limits;
+    struct args args;       /* scratch of the moment */
+    struct payload payload; /* scratch of the moment */
+
+    struct list waiting; /* of struct ask, by seq */
+    uint64_t seq;
+    size_t under_way;
+    bool loading;              /* FUNCTION LOAD is under way */
+    struct loop_timer *expiry; /* owned */
+    bool expiring;             /* it runs */
+
+    struct map channels;         /* of struct channel */
+    struct list dirty, opening;  /* of struct channel */
+    struct loop_task *subscribe; /* owned */
+
+    struct list reads;  /* of struct bus_room: to be read */
+    struct list failed; /* of struct bus_room: read failed, again at the next tick */
+    size_t reads_under_way;
+    struct list lingering;     /* of struct bus_room, by linger_ms */
+    struct loop_timer *linger; /* owned */
+
+    struct list messages; /* of struct message that wait, by deadline */
+    size_t publish_bytes;
+    struct list publishing;    /* of struct bus_room (ref): to start in this turn */
+    struct loop_task *publish; /* owned */
+
+    struct redis_identity me;
+    struct lease lease;
+    struct loop_timer *tick, *look; /* owned */
+    bool looking;
+    struct list reaps;     /* of struct reap; owned */
+    struct list leftovers; /* of struct leftover; owned */
+
+    struct loop_timer *closing; /* owned */
+    bool is_closing;
+};
+
+static inline struct redis *redis_of(struct bus *b)
+{
+    return container_of(b, struct redis, base);
+}
+
+static inline uint64_t redis_now_ms(const struct redis *s)
+{
+    return loop_now_ms(s->base.loop);
+}
+
+/* The functions of the table (impl.h). */
+struct bus_room *redis_open_room(struct bus *b, struct str name, void *ctx, struct bus_call *call);
+void redis_close_room(struct bus *b, struct bus_room *room);
+void redis_sync_room(struct bus *b, struct bus_room *room);
+struct bus_user *redis_open_user(struct bus *b, struct str name, void *ctx, struct bus_call *call);
+void redis_close_user(struct bus *b, struct bus_user *user);
+void redis_publish(struct bus *b, struct bus_room *room, const struct bus_message *message,
+                   struct bus_call *call);
+void redis_signal(struct bus *b, struct bus_room *room, uint64_t connection, struct str line,
+                  struct bus_call *call);
+void redis_direct(struct bus *b, const struct bus_note *note, struct bus_call *call);
+void redis_presence(struct bus *b, struct bus_room *room, const struct bus_presence *change,
+                    struct bus_call *call);
+void redis_members(struct bus *b, struct str room, struct str cursor, unsigned limit,
+                   struct bus_call *call);
+void redis_read(struct bus *b, struct bus_room *room, const struct bus_range *range,
+                struct bus_call *call);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/* The functions that run inside Redis, called directly. */
+#include "gateway/bus/parley_lua.h"
+#include "tests/unit/bus_fixture.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The file's hash, for the number in its names. Whoever changes the file takes the next number, and
+ * then the new hash. While no release has the number, only the hash changes. */
+#define NUMBER "parley1"
+#define SHA256 "b9090062020e738deccdcc0254b14d05766bbd241a9c27acbfb8149354a158af"
+
+static struct server server;
+
+#define ROOM "parley:room:{r}"
+#define PUBLISH_TO(log, meta) \
+    "FCALL parley1_publish 2 " log " " meta " " ROOM " run1 aaaaaaaaaaaaaaaa "
+#define PUBLISH PUBLISH_TO(ROOM ":log", ROOM ":meta")
+
+static void setup(void)
+{
+    server_open(&server, NULL);
+    server_do(&server, "PING");
+    redisReply *reply = redisCommand(server.client, "FUNCTION LOAD %b", parley_lua, parley_lua_len);
+    ck_assert_msg(reply->type == REDIS_REPLY_STRING, "%s", reply->str);
+    freeReplyObject(reply);
+}
+
+static void teardown(void)
+{
+    server_close(&server);
+}
+
+static void same_text(const char *words, const char *want)
+{
+    const char *got = server_text(&server, words);
+    ck_assert_msg(strcmp(got, want) == 0, "%s\ngot  %s\nwant %s", words, got, want);
+}
+
+START_TEST(the_number_is_pinned_to_the_hash_of_the_file)
+{
+    unsigned char digest[32];
+    char hex[65];
+    ck_assert(EVP_Digest(parley_lua, parley_lua_len, digest, NULL, EVP_sha256(), NULL) == 1);
+    for (size_t i = 0; i < sizeof(digest); i++) {
+        snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+    }
+    ck_assert_str_eq(hex, SHA256);
+    ck_assert(strncmp(parley_lua, "#!lua name=" NUMBER "\n", strlen("#!lua name=" NUMBER "\n")) ==
+              0);
+}
+END_TEST
+
+START_TEST(a_publish_numbers_logs_and_relays)
+{
+    same_text(PUBLISH "10 1000 1000 0 {} 0 {\"a\":1}",
+              "aaaaaaaaaaaaaaaa aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 2 1 ");
+    same_text("HMGET " ROOM ":meta epoch offset fence", "aaaaaaaaaaaaaaaa 2 run1 ");
+    ck_assert_int_eq(server_int(&server, "XLEN " ROOM ":log"), 2);
+    ck_assert_int_gt(server_int(&server, "PTTL " ROOM ":log"), 0);
+}
+END_TEST
+
+START_TEST(offsets_pass_the_point_where_lua_writes_exponents)
+{
+    server_do(&server,
+              "HSET " ROOM ":meta epoch bbbbbbbbbbbbbbbb offset 999999999999999 fence run1");
+    same_text(PUBLISH "10 1000 1000 0 {}", "bbbbbbbbbbbbbbbb bbbbbbbbbbbbbbbb 1000000000000000 1 ");
+    same_text("HGET " ROOM ":meta offset", "1000000000000000 ");
+    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 x 1000 1000 bbbbbbbbbbbbbbbb "
+              "1000000000000000 1000000000000000 5",
+              "bbbbbbbbbbbbbbbb 1000000000000000 1000000000000000 "
+              "{\"type\":\"chat\",\"offset\":1000000000000000,\"data\":{}} ");
+}
+END_TEST
+
+START_TEST(another_run_of_redis_is_a_new_epoch_that_goes_on_from_the_log)
+{
+    server_do(&server, PUBLISH "10 1000000 1000 0 {} 0 {} 0 {}");
+    same_text("FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
+              ":online run2 cccccccccccccccc 1 1",
+              "cccccccccccccccc 3 ");
+    same_text("FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
+              ":online run2 dddddddddddddddd 1 1",
+              "cccccccccccccccc 3 ");
+    server_do(&server, "DEL " ROOM ":meta");
+    same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
+              " run2 eeeeeeeeeeeeeeee 10 1000000 1 0 {}",
+              "eeeeeeeeeeeeeeee eeeeeeeeeeeeeeee 4 1 ");
+    server_do(&server, "XTRIM " ROOM ":log MAXLEN 0"); /* the ids that were there count as well */
+    server_do(&server, "DEL " ROOM ":meta");
+    same_text("FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
+              ":online run2 ffffffffffffffff 1 1",
+              "ffffffffffffffff 4 ");
+}
+END_TEST
+
+START_TEST(a_log_that_somebody_wrote_into_begins_a_new_epoch)
+{
+    server_do(&server, PUBLISH "10 1000000 1000 0 {}");
+    server_do(&server, "XADD " ROOM ":log 50-3 m rubbish");
+    same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
+              " run1 bbbbbbbbbbbbbbbb 10 1000000 1 0 {} 0 {}",
+              "bbbbbbbbbbbbbbbb bbbbbbbbbbbbbbbb 51 1 bbbbbbbbbbbbbbbb 52 1 ");
+}
+END_TEST
+
+START_TEST(an_outsider_needs_no_fence_and_no_epoch)
+{
+    const char *epoch = server_text(&server, "FCALL parley1_publish 2 " ROOM ":log " ROOM
+                                             ":meta " ROOM "   10 1000 1000 0 {}");
+    ck_assert_uint_eq(strspn(epoch, "0123456789abcdef"), 16);
+    ck_assert_ptr_nonnull(strstr(epoch, " 1 1 "));
+    server_do(&server, "HSET " ROOM ":meta epoch bbbbbbbbbbbbbbbb fence run9");
+    same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 {}",
+              "bbbbbbbbbbbbbbbb bbbbbbbbbbbbbbbb 2 1 ");
+}
+END_TEST
+
+START_TEST(keys_are_found_again_in_and_between_batches)
+{
+    const char *words = "FCALL parley1_publish 4 " ROOM ":log " ROOM ":meta k1 k1 " ROOM
+                        " run1 aaaaaaaaaaaaaaaa 10 1000 1000 3 {} 4 {} 0 {}";
+    same_text(words,
+              "aaaaaaaaaaaaaaaa aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 1 0 aaaaaaaaaaaaaaaa 2 1 ");
+    same_text(words,
+              "aaaaaaaaaaaaaaaa aaaaaaaaaaaaaaaa 1 0 aaaaaaaaaaaaaaaa 1 0 aaaaaaaaaaaaaaaa 3 1 ");
+    ck_assert_int_gt(server_int(&server, "PTTL k1"), 0);
+}
+END_TEST
+
+START_TEST(old_messages_are_not_read)
+{
+    server_do(&server, "HSET " ROOM ":meta epoch aaaaaaaaaaaaaaaa offset 2 fence run1");
+    server_do(&server, "XADD " ROOM ":log 1-0 m old t 1000");
+    server_do(&server, "XADD " ROOM ":log 2-0 m ageless");
+    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM
+              ":log run1 x 3600000 1 aaaaaaaaaaaaaaaa 1 9 10",
+              "aaaaaaaaaaaaaaaa 2 2 ageless ");
+    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 x 0 1 aaaaaaaaaaaaaaaa 1 9 10",
+              "aaaaaaaaaaaaaaaa 2 1 old 2 ageless ");
+}
+END_TEST
+
+START_TEST(a_sentence_falls_only_on_the_counter_that_was_judged)
+{
+    server_do(&server, "HSET g a 5");
+    ck_assert_int_eq(server_int(&server, "FCALL parley1_sentence 2 g reaping a 4"), 0);
+    ck_assert_int_eq(server_int(&server, "HLEN g"), 1);
+    ck_assert_int_eq(server_int(&server, "FCALL parley1_sentence 2 g reaping a 5"), 1);
+    ck_assert_int_eq(server_int(&server, "FCALL parley1_sentence 2 g reaping a 5"), 0);
+    ck_assert_int_eq(server_int(&server, "HEXISTS reaping a"), 1);
+}
+END_TEST
+
+START_TEST(a_crowd_is_registered_and_reaped_with_fifty_names)
+{
+    static char words[1 << 17];
+    size_t len =
+        (size_t)snprintf(words, sizeof(words),
+                         "FCALL parley1_presence 3 o m " ROOM ":meta ch gw 1 3000 1 1000 1000 ");
+    server_do(&server, "PING");
+    const char *argv[6100];
+    int argc = 0;
+    for (int i = 0; i < 3000; i++) {
+        len += (size_t)snprintf(words + len, sizeof(words) - len, " c%d u%d", i, i);
+    }
+    for (char *at = words, *word; (word = strsep(&at, " ")) != NULL;) {
+        argv[argc++] = word;
+    }
+    redisReply *reply = redisCommandArgv(server.client, argc, argv, NULL);
+    ck_assert_msg(reply->type == REDIS_REPLY_INTEGER && reply->integer == 1, "%s", reply->str);
+    freeReplyObject(reply);
+    ck_assert_int_eq(server_int(&server, "HLEN m"), 3000);
+    ck_assert_int_eq(server_int(&server, "FCALL parley1_reap 3 o m " ROOM ":meta ch gw 1000 1000"),
+                     1);
+    ck_assert_int_eq(server_int(&server, "EXISTS o m"), 0);
+    ck_assert_int_eq(server_int(&server, "FCALL parley1_reap 3 o m " ROOM ":meta ch gw 1000 1000"),
+                     0);
+}
+END_TEST
+
+static const char *const bad_calls[] = {
+    PUBLISH "10 1000 1000",
+    PUBLISH "10 1000 1000 0",
+    PUBLISH "10 1000 1000 0 {} 0",
+    PUBLISH "x 1000 1000 0 {}",
+    PUBLISH "10 -1 1000 0 {}",
+    PUBLISH "10 1000 1.5 0 {}",
+    PUBLISH "10 1000 1000 1 {}",
+    PUBLISH "10 1000 1000 3 {}",
+    PUBLISH "10 1000 1000 x {}",
+    PUBLISH "10 1000 1000 0 {\n}",
+    PUBLISH "nan 1 1 0 {}",
+    PUBLISH "inf 1 1 0 {}",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 nonsense",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 []",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
+    "   10 1000 1000 0 {\"a\":\"\x7f\x01\"}",
+    "FCALL parley1_presence 3 o m x ch gw x 1 0 1 1 ",
+    "FCALL parley1_presence 3 o m x ch gw 1 -1 0 1 1 ",
+    "FCALL parley1_presence 3 o m x ch gw 1 1 0 1 1  c1",
+};
+
+/* One key of each call gets a wrong type; * in words is where its name stands. */
+static const struct {
+    const char *key, *words;
+} plants[] = {
+    {"log", PUBLISH_TO("log", "meta") "10 1000 1000 0 {} 0 {}"},
+    {"meta", PUBLISH_TO("log", "meta") "10 1000 1000 0 {}"},
+    {"key", "FCALL parley1_publish 4 log meta key2 key " ROOM
+            " run1 aaaaaaaaaaaaaaaa 10 1000 1000 3 {} 4 {}"},
+    {"meta", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
+    {"log", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
+    {"online", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
+    {"meta", "FCALL parley1_read 2 meta log run1 aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 1 5 5"},
+    {"log", "FCALL parley1_read 2 meta log run1 aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 1 5 5"},
+    {"online", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 0 1 1 +bob c1 bob"},
+    {"members", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 0 1 1 +bob c1 bob"},
+    {"members", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 1 1 1 +bob c1 bob"},
+    {"members", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 0 0 1 1 +bob c1 bob"},
+    {"meta", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 0 1 1 +bob c1 bob"},
+    {"key", "FCALL parley1_direct 1 key " ROOM " 1000 {}"},
+    {"gateways", "FCALL parley1_sentence 2 gateways reaping gw 5"},
+    {"reaping", "FCALL parley1_sentence 2 gateways reaping gw 5"},
+    {"online", "FCALL parley1_reap 3 online members meta " ROOM " gw 1 1"},
+    {"members", "FCALL parley1_reap 3 online members meta " ROOM " gw 1 1"},
+    {"meta", "FCALL parley1_reap 3 online members meta " ROOM " gw 1 1"},
+};
+
+/* Everything there is: each key with its content and whether it expires. */
+static char *everything(void)
+{
+    static const char *const keys[] = {"log",     "meta",     "key",     "key2",      "online",
+                                       "members", "gateways", "reaping", ROOM ":log", ROOM ":meta",
+                                       "o",       "m",        "x"};
+    size_t cap = 1 << 16;
+    char *all = calloc(1, cap);
+    size_t len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        redisReply *dump = redisCommand(server.client, "DUMP %s", keys[i]);
+        redisReply *ttl = redisCommand(server.client, "PEXPIRETIME %s", keys[i]);
+        len += (size_t)snprintf(all + len, cap - len, "%s %lld ", keys[i], ttl->integer);
+        for (size_t b = 0; dump->type == REDIS_REPLY_STRING && b < dump->len; b++) {
+            len += (size_t)snprintf(all + len, cap - len, "%02x", (unsigned char)dump->str[b]);
+        }
+        freeReplyObject(dump);
+        freeReplyObject(ttl);
+    }
+    return all;
+}
+
+/* Calls words, which must fail, and sees that nothing changed and nothing was published. */
+static void fails_without_a_trace(const char *words)
+{
+    redisContext *listener = redisConnectUnix(server.url + strlen("unix://"));
+    redisReply *reply = redisCommand(listener, "PSUBSCRIBE *");
+    freeReplyObject(reply);
+    server_do(&server, "PING");
+    char *before = everything();
+    reply = server_ask(&server, words);
+    ck_assert_msg(reply->type == REDIS_REPLY_ERROR, "did not fail: %s", words);
+    freeReplyObject(reply);
+    char *after = everything();
+    ck_assert_msg(strcmp(before, after) == 0, "changed something: %s\n%s\n%s", words, before,
+                  after);
+    free(before);
+    free(after);
+    server_do(&server, "PUBLISH end end"); /* what comes before this one came from the call */
+    ck_assert_int_eq(redisGetReply(listener, (void **)&reply), REDIS_OK);
+    ck_assert_msg(strcmp(reply->element[2]->str, "end") == 0, "published something: %s", words);
+    freeReplyObject(reply);
+    redisFree(listener);
+}
+
+static void plant_state(void)
+{
+    server_do(&server, "FLUSHALL");
+    server_do(&server, "HSET meta epoch aaaaaaaaaaaaaaaa offset 2 fence run1");
+    server_do(&server, "XADD log 1-0 m one t 1");
+    server_do(&server, "XADD log 2-0 m two t 1");
+    server_do(&server, "HSET online gw 5:1 other 1:1");
+    server_do(&server, "HSET members c0 zoe");
+    server_do(&server, "HSET gateways gw 5");
+}
+
+START_TEST(a_wrong_type_under_any_key_changes_and_publishes_nothing)
+{
+    for (size_t i = 0; i < ARRAY_LEN(plants); i++) {
+        char plant[64];
+        plant_state();
+        server_do(&server, "DEL key key2");
+        if (strcmp(plants[i].key, "log") == 0 && strstr(plants[i].words, "_r") != NULL) {
+            server_do(&server, "DEL meta"); /* only a new epoch looks at the log */
+        }
+        snprintf(plant, sizeof(plant), "DEL %s", plants[i].key);
+        server_do(&server, plant);
+        snprintf(plant, sizeof(plant), "RPUSH %s wrong", plants[i].key);
+        server_do(&server, plant);
+        fails_without_a_trace(plants[i].words);
+    }
+}
+END_TEST
+
+START_TEST(bad_arguments_change_and_publish_nothing)
+{
+    for (size_t i = 0; i < ARRAY_LEN(bad_calls); i++) {
+        plant_state();
+        fails_without_a_trace(bad_calls[i]);
+    }
+}
+END_TEST
+
+START_TEST(at_the_end_of_the_numbers_a_publish_fails)
+{
+    server_do(&server,
+              "HSET " ROOM ":meta epoch aaaaaaaaaaaaaaaa offset 9007199254740990 fence run1");
+    fails_without_a_trace(PUBLISH "10 1000 1000 0 {}");
+    server_do(&server, "DEL " ROOM ":meta");
+    server_do(&server, "XADD " ROOM ":log 18446744073709551615-18446744073709551615 m x");
+    fails_without_a_trace(PUBLISH "10 1000 1000 0 {}");
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("lua");
+    TCase *t = tcase_create("lua");
+    tcase_set_timeout(t, 60);
+    tcase_add_checked_fixture(t, setup, teardown);
+    tcase_add_test(t, the_number_is_pinned_to_the_hash_of_the_file);
+    tcase_add_test(t, a_publish_numbers_logs_and_relays);
+    tcase_add_test(t, offsets_pass_the_point_where_lua_writes_exponents);
+    tcase_add_test(t, another_run_of_redis_is_a_new_epoch_that_goes_on_from_the_log);
+    tcase_add_test(t, a_log_that_somebody_wrote_into_begins_a_new_epoch);
+    tcase_add_test(t, an_outsider_needs_no_fence_and_no_epoch);
+    tcase_add_test(t, keys_are_found_again_in_and_between_batches);
+    tcase_add_test(t, old_messages_are_not_read);
+    tcase_add_test(t, a_sentence_falls_only_on_the_counter_that_was_judged);
+    tcase_add_test(t, a_crowd_is_registered_and_reaped_with_fifty_names);
+    tcase_add_test(t, a_wrong_type_under_any_key_changes_and_publishes_nothing);
+    tcase_add_test(t, bad_arguments_change_and_publish_nothing);
+    tcase_add_test(t, at_the_end_of_the_numbers_a_publish_fails);
+    suite_add_tcase(s, t);
+    return run_suite(s);
+}
