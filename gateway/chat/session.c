@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+#include "gateway/chat/session.h"
+
+#include "common/alloc.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "gateway/chat/context.h"
+#include "gateway/chat/message.h"
+#include "gateway/config.h"
+#include "gateway/edge/ws.h"
+#include "gateway/loop.h"
+#include "gateway/stats.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#define RETRY_ABOUT_MS 1000
+
+/* ---- life
+ * ---------------------------------------------------------------------------------------- */
+
+static void on_timer(struct wheel_timer *t)
+{
+    struct session *s = container_of(t, struct session, timer);
+    ws_close(s->conn, s->drained ? CLOSE_MOVED : CLOSE_JOIN_TIMEOUT);
+}
+
+struct session *session_new(const struct session_env *env, struct ws_conn *conn)
+{
+    struct session *s = xcalloc(1, sizeof(*s));
+    struct chat_context *ctx = env->ctx;
+    s->env = env;
+    s->ctx = ctx;
+    s->conn = conn;
+    list_init(&s->rooms);
+    list_init(&s->joins);
+    list_init(&s->asks);
+    wheel_timer_init(&s->timer, on_timer);
+    if (ctx->config->client.join_timeout_ms > 0) {
+        wheel_start(ctx->wheel, &s->timer, ctx->config->client.join_timeout_ms);
+    }
+    return s;
+}
+
+static void join_free(struct join *j)
+{
+    list_remove(&j->in_session);
+    wheel_stop(&j->deadline);
+    room_wait_end(&j->waiter);
+    free(j);
+}
+
+void session_free(struct session *s)
+{
+    wheel_stop(&s->timer);
+    for (struct list *it = s->joins.next; it != &s->joins; it = s->joins.next) {
+        join_free(container_of(it, struct join, in_session));
+    }
+    for (struct list *it = s->rooms.next; it != &s->rooms; it = s->rooms.next) {
+        session_leave(s, container_of(it, struct room_member, in_session), BUS_LOST);
+    }
+    for (struct list *it = list_pop(&s->asks); it != NULL; it = list_pop(&s->asks)) {
+        container_of(it, struct ask, in_session)->session = NULL;
+    }
+    user_detach(s->env->users, &s->member); /* last: the memberships borrowed its name */
+    free(s);
+}
+
+/* ---- saying
+ * -------------------------------------------------------------------------------------- */
+
+void session_send(struct session *s)
+{
+    ws_send(s->conn, buf_str(&s->ctx->text));
+}
+
+static void send_error(struct session *s, struct str id, enum protocol_error e, const char *text,
+                       uint64_t retry_after_ms)
+{
+    s->ctx->stats->errors[e]++;
+    message_error(&s->ctx->text, id, e, text, retry_after_ms);
+    session_send(s);
+}
+
+void session_error(struct session *s, struct str id, enum protocol_error e, const char *text)
+{
+    if (e == ERROR_UNAVAILABLE) {
+        session_error_later(s, id, e, RETRY_ABOUT_MS);
+        return;
+    }
+    send_error(s, id, e, text, 0);
+}
+
+void session_error_later(struct session *s, struct str id, enum protocol_error e, uint64_t about_ms)
+{
+    send_error(s, id, e, NULL, about_ms / 2 + random_below(about_ms + 1));
+}
+
+void session_refuse(struct session *s, struct str id, uint64_t wait_ms)
+{
+    const struct rate *limit = &s->ctx->config->client.rate_refused;
+    LOG(DEBUG, RATE_LIMITED, F_HEX("conn", ws_conn_id(s->conn)));
+    if (!bucket_take(&s->refused, limit, loop_now_ms(s->ctx->loop), NULL)) {
+        ws_close(s->conn, CLOSE_FLOOD);
+        return;
+    }
+    send_error(s, id, ERROR_RATE_LIMITED, NULL, wait_ms > 0 ? wait_ms : 1);
+}
+
+void session_malformed(struct session *s, struct str id, enum protocol_error e, const char *text)
+{
+    const struct rate *limit = &s->ctx->config->client.rate_errors;
+    send_error(s, id, e, text, 0);
+    if (!bucket_take(&s->errors, limit, loop_now_ms(s->ctx->loop), NULL)) {
+        ws_close(s->conn, CLOSE_PROTOCOL);
+    }
+}
+
+struct room_member *session_member(struct session *s, struct str room)
+{
+    list_each (it, &s->rooms) {
+        struct room_member *m = container_of(it, struct room_member, in_session);
+        if (str_equal(room_name(m->room), room)) {
+            return m;
+        }
+    }
+    return NULL;
+}
+
+struct str session_user(const struct session *s)
+{
+    return s->member.user != NULL ? user_name(s->member.user) : (struct str){NULL, 0};
+}
+
+/* ---- asking the bus
+ * ------------------------------------------------------------------------------ */
+
+static void on_answer(struct bus_call *call, const struct bus_result *result)
+{
+    struct ask *a = container_of(call, struct ask, call);
+    if (a->session != NULL) {
+        list_remove(&a->in_session);
+        a->answer(a->session, a, result);
+    }
+    free(a);
+}
+
+struct ask *session_ask(struct session *s, struct str id, struct str name,
+                        void (*answer)(struct session *s, struct ask *a,
+                                       const struct bus_result *result))
+{
+    struct ask *a = xmalloc(sizeof(*a) + id.len + name.len);
+    *a = (struct ask){.session = s, .answer = answer, .id_len = id.len, .name_len = name.len};
+    a->call.done = on_answer;
+    memcpy(a->text, id.ptr != NULL ? id.ptr : "", id.len);
+    memcpy(a->text + id.len, name.ptr, name.len);
+    list_push(&s->asks, &a->in_session);
+    return a;
+}
+
+struct str ask_id(const struct ask *a)
+{
+    return (struct str){a->text, a->id_len};
+}
+
+struct str ask_name(const struct ask *a)
+{
+    return (struct str){a->text + a->id_len, a->name_len};
+}
+
+enum protocol_error ask_error(enum bus_err err)
+{
+    static const enum protocol_error errors[] = {[BUS_OK] = ERROR_OK,
+                                                 [BUS_UNAVAILABLE] = ERROR_UNAVAILABLE,
+                                                 [BUS_UNKNOWN] = ERROR_UNKNOWN_OUTCOME,
+                                                 [BUS_REFUSED] = ERROR_UNAVAILABLE,
+                                                 [BUS_NOT_ONLINE] = ERROR_NOT_ONLINE};
+    return errors[err];
+}
+
+/* ---- joining and leaving
+ * ------------------------------------------------------------------------- */
+
+static struct str join_id(const struct join *j)
+{
+    return (struct str){j->id, j->id_len};
+}
+
+static void on_deadline(struct wheel_timer *t)
+{
+    session_join_failed(container_of(t, struct join, deadline));
+}
+
+struct join *session_join_new(struct session *s, struct str id, const struct bus_position *since)
+{
+    struct join *j = xcalloc(1, sizeof(*j) + id.len);
+    j->session = s;
+    j->id_len = id.len;
+    memcpy(j->id, id.ptr != NULL ? id.ptr : "", id.len);
+    j->resumes = since != NULL;
+    if (since != NULL) {
+        j->since = *since;
+    }
+    list_init(&j->waiter.in_room);
+    list_push(&s->joins, &j->in_session);
+    wheel_timer_init(&j->deadline, on_deadline);
+    wheel_start(s->ctx->wheel, &j->deadline, s->ctx->config->redis.command_timeout_ms);
+    s->room_count++;
+    return j;
+}
+
+static void send_welcome(struct session *s, struct join *j, const struct room_member *m)
+{
+    struct bus_position at = room_position(m);
+    /* A place past the log's end is none of this epoch, whatever it says. */
+    bool same = j->resumes && str_equal(bus_epoch(&at), bus_epoch(&j->since)) &&
+                j->since.offset <= at.offset;
+    struct message_welcome w = {.id = join_id(j),
+                                .room = room_name(m->room),
+                                .user = session_user(s),
+                                .online = room_online(m->room),
+                                .epoch = bus_epoch(&at),
+                                .offset = at.offset,
+                                .recovered = same && j->since.offset == at.offset,
+                                .heartbeat_s = s->ctx->config->client.heartbeat_ms / 1000,
+                                .connection = ws_conn_id(s->conn),
+                                .gateway = str_from(s->ctx->config->server.gateway_name)};
+    message_welcome(&s->ctx->text, &w);
+    session_send(s);
+    if (j->resumes && !w.recovered) {
+        struct message_gap gap = {.room = w.room,
+                                  .epoch = w.epoch,
+                                  .from = same ? j->since.offset + 1 : 0,
+                                  .to = at.offset,
+                                  .why = same ? GAP_HISTORY : GAP_RESET};
+        message_gap(&s->ctx->text, &gap);
+        session_send(s);
+    }
+}
+
+void session_try_join(struct join *j)
+{
+    struct session *s = j->session;
+    struct room *room = j->waiter.room;
+    unsigned most = s->ctx->config->room.max_members;
+    if (!room_live(room) || !user_ready(s->member.user) || ws_closing(s->conn)) {
+        return;
+    }
+    struct room_member *m = session_member(s, room_name(room));
+    if (m == NULL && most > 0 && room_online(room) >= most) {
+        send_error(s, join_id(j), ERROR_ROOM_FULL, NULL, 0);
+        s->room_count--;
+        join_free(j);
+        return;
+    }
+    if (m == NULL) {
+        m = xcalloc(1, sizeof(*m));
+        m->session = s;
+        room_join(room, m, s->conn, session_user(s));
+    } else {
+        list_remove(&m->in_session); /* joined last again */
+        s->room_count--;
+    }
+    list_push(&s->rooms, &m->in_session);
+    if (!s->drained) {
+        wheel_stop(&s->timer);
+    }
+    send_welcome(s, j, m);
+    join_free(j);
+}
+
+void session_join_failed(struct join *j)
+{
+    struct session *s = j->session;
+    session_error(s, join_id(j), ERROR_UNAVAILABLE, NULL);
+    s->room_count--;
+    join_free(j);
+}
+
+void session_leave(struct session *s, struct room_member *m, enum bus_mark mark)
+{
+    list_remove(&m->in_session);
+    s->room_count--;
+    room_leave(m, mark);
+    free(m);
+}
