@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* serve: a gateway's whole life: builds the layers from the bottom up, wires them, runs the loop,
+ * and takes them down in reverse.
+ *
+ *   starting -> ready -> (SIGTERM) draining: not ready for shutdown.grace, then a bye with a slot
+ * for each connection over shutdown.drain -> stopping: presence and lease are taken back -> end
+ *
+ * SIGINT, or a second SIGTERM, skips to stopping with everybody's slot at once. */
+#ifndef GATEWAY_SERVE_H
+#define GATEWAY_SERVE_H
+
+struct config;
+
+/* Borrows config. The result is the process's exit code. */
+int serve(struct config *config);
+
+#endif
