@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: MIT
+"""Limits of rooms, rates and connections, each with its answer."""
+
+import time
+
+import frames
+import http1
+from party import connections, fresh, party
+from runner import test
+from wait import until
+from ws import Client, UpgradeRefused, upgrade_headers
+
+ALONE = dict(gateways=1, redis=False, haproxy=False)
+CLUSTERS = {
+    "narrow": dict(ALONE, settings={"client.max_rooms": "3", "room.max_members": "2"}),
+    "narrow_redis": dict(gateways=2, haproxy=False, settings={
+        "client.max_rooms": "3", "room.max_members": "2"}),
+    "rated": dict(ALONE, settings={
+        "client.rate_messages": "5/s burst 10", "client.rate_refused": "10/min burst 10",
+        "client.rate_joins": "2/s burst 3", "client.rate_errors": "5/min burst 5"}),
+    "full": dict(ALONE, settings={"client.max_connections": "5"}),
+}
+
+
+@test("narrow", "narrow_redis")
+def a_connection_joins_no_more_rooms_than_allowed(cluster):
+    rooms = [fresh("room") for _ in range(4)]
+    with Client(cluster.gateways[0].port) as alice:
+        for room in rooms[:3]:
+            alice.join(room, "alice")
+        assert alice.error_of("join", room=rooms[3], user="alice")["code"] == "too_many_rooms"
+        alice.join(rooms[0], "alice")  # Where it is a member already it may join again.
+        alice.request("leave", room=rooms[0])
+        alice.join(rooms[3], "alice")
+
+
+@test("narrow", "narrow_redis")
+def a_full_room_takes_nobody_until_one_leaves(cluster):
+    room = fresh("room")
+    with party(cluster.ports(2), room, "alice", "bob") as (alice, bob), \
+            Client(cluster.gateways[0].port) as carol:
+        error = carol.error_of("join", room=room, user="carol")
+        assert error["code"] == "room_full", error
+        alice.request("leave", room=room)
+        bob.wait_online(room, 1)
+        until(lambda: carol.request("join", room=room, user="carol")["type"] == "welcome", 3,
+              "carol can join")
+
+
+@test("narrow")
+def requests_sent_at_once_respect_the_limit_too(cluster):
+    with Client(cluster.gateways[0].port) as alice:
+        ids = [alice.ask("join", room=fresh("room"), user="alice") for _ in range(6)]
+        replies = [alice.reply_to(i) for i in ids]
+        assert [r["type"] for r in replies].count("welcome") == 3, replies
+        assert all(r["data"]["code"] == "too_many_rooms" for r in replies if r["type"] == "error")
+
+
+@test("rated")
+def too_many_messages_are_refused_with_the_time_to_wait(cluster):
+    room = fresh("room")
+    with party(cluster.ports(1), room, "alice") as (alice,):
+        replies = [alice.reply_to(i) for i in
+                   [alice.ask("chat", room=room, text=str(n)) for n in range(14)]]
+        refused = [r["data"] for r in replies if r["type"] == "error"]
+        acked = [r["data"] for r in replies if r["type"] == "ack"]
+        assert len(acked) >= 9 and refused, replies
+        for error in refused:
+            assert error["code"] == "rate_limited", error
+            assert 0 < error["retry_after"] <= 5000, error
+        # What was refused was not published; what was acked was, in order.
+        alice.expect("chat", offset=acked[-1]["offset"])
+        assert [a["offset"] for a in acked] == list(range(1, len(acked) + 1))
+        until(lambda: alice.request("chat", room=room, text="later")["type"] == "ack", 5,
+              "after the wait it works again", every_s=0.3)
+
+
+@test("rated")
+def too_many_joins_are_refused(cluster):
+    with Client(cluster.port) as alice:
+        replies = [alice.reply_to(i) for i in
+                   [alice.ask("join", room=fresh("room"), user="alice") for _ in range(6)]]
+        codes = [r["data"].get("code") for r in replies]
+        assert codes[0] is None and codes[-1] == "rate_limited", codes
+        assert replies[-1]["data"]["retry_after"] > 0
+
+
+@test("rated")
+def who_goes_on_beyond_the_limit_is_closed_with_4429(cluster):
+    room = fresh("room")
+    with party(cluster.ports(1), room, "alice") as (alice,):
+        for n in range(100):
+            alice.send("chat", room=room, text=str(n))
+        alice.expect_close(4429, "flood")
+        assert alice.take_all("error", code="rate_limited"), "it was warned first"
+
+
+@test("rated")
+def ten_thousand_messages_at_once_hurt_only_their_sender(cluster):
+    room = fresh("room")
+    with party(cluster.ports(1), room, "alice", "bob") as (alice, bob):
+        flood = b"".join(frames.frame(frames.TEXT, '{"type":"ping"}') for _ in range(10000))
+        alice.timeout_s = 10
+        started = time.monotonic()
+        alice.send_bytes(flood)
+        bob.ping()
+        assert time.monotonic() - started < 5, "bob waited for alice's flood"
+        alice.expect_close(4429, "flood")
+        bob.chat(room, "still here")
+
+
+@test("rated")
+def too_many_malformed_messages_are_closed_with_4500(cluster):
+    with Client(cluster.port) as alice:
+        for _ in range(20):
+            alice.send_text("nonsense")
+        alice.expect_close(4500, "protocol")
+        assert alice.take_all("error", code="bad_json"), "it was warned first"
+
+
+@test("full")
+def beyond_max_connections_the_answer_is_503_with_retry_after(cluster):
+    with connections(cluster.ports(1), 5) as crowd:
+        for client in crowd:
+            client.join(fresh("room"), "alice")
+        try:
+            with Client(cluster.port) as one_more:
+                one_more.expect_close(1013, "full")
+                raise AssertionError("a status was possible")
+        except UpgradeRefused as refused:
+            response = refused.response
+            assert response.status == 503, response
+            assert int(response.headers["retry-after"]) >= 1, response
+        # Plain HTTP is still served, and a place that becomes free is given away.
+        assert http1.http(cluster.port, "/ws").status == 426
+        crowd[0].drop()
+
+        def room_again():
+            try:
+                with Client(cluster.port) as client:
+                    client.join(fresh("room"), "alice")
+                    return True
+            except UpgradeRefused:
+                return False
+        until(room_again, 3, "the free place can be taken")
+
+
+@test("full")
+def refused_connections_take_no_place(cluster):
+    for _ in range(20):
+        with http1.connect(cluster.port) as sock:
+            sock.sendall(http1.request_bytes("GET", "/nowhere", upgrade_headers()))
+            response = http1.read_response(sock)
+            assert response.status == 404, response
+    with connections(cluster.ports(1), 5) as crowd:
+        for client in crowd:
+            client.join(fresh("room"), "alice")
