@@ -4,6 +4,7 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "gateway/chat/join.h"
 #include "gateway/chat/message.h"
 #include "gateway/chat/requests.h"
 #include "gateway/chat/room.h"
@@ -114,12 +115,12 @@ static struct join *join_of(struct room_waiter *w)
 
 static void on_room_live(struct room_waiter *w)
 {
-    session_try_join(join_of(w));
+    join_try(join_of(w));
 }
 
 static void on_room_failed(struct room_waiter *w)
 {
-    session_join_failed(join_of(w));
+    join_fail(join_of(w));
 }
 
 static struct session *user_session(struct user_member *m)
@@ -131,7 +132,7 @@ static void on_user_ready(struct user_member *m)
 {
     struct session *s = user_session(m);
     list_each_safe (it, &s->joins) {
-        session_try_join(container_of(it, struct join, in_session));
+        join_try(container_of(it, struct join, in_session));
     }
 }
 

@@ -207,6 +207,23 @@ void message_presence(struct buf *out, const struct message_presence *p)
     end_data(out);
 }
 
+void message_history(struct buf *out, const struct message_history *h)
+{
+    begin(out, STR("history"), h->id);
+    begin_data(out);
+    add_string(out, "room", h->room);
+    add_next_string(out, "epoch", h->epoch);
+    BUF_LIT(out, ",\"messages\":[");
+    for (size_t i = 0; i < h->count; i++) {
+        if (i > 0) {
+            BUF_LIT(out, ",");
+        }
+        buf_add(out, h->lines[i]);
+    }
+    buf_add(out, h->more ? STR("],\"more\":true") : STR("],\"more\":false"));
+    end_data(out);
+}
+
 void message_members(struct buf *out, const struct message_members *m)
 {
     begin(out, STR("presence"), m->id);

@@ -66,6 +66,15 @@ struct message_presence {
 };
 void message_presence(struct buf *out, const struct message_presence *p);
 
+/* lines: whole messages as they were sent, oldest first. */
+struct message_history {
+    struct str id, room, epoch;
+    const struct str *lines;
+    size_t count;
+    bool more; /* older ones are kept, or may be */
+};
+void message_history(struct buf *out, const struct message_history *h);
+
 struct bus_member;
 /* The answer to a presence request; users 0: left out. */
 struct message_members {

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/names.h"
 #include "gateway/chat/context.h"
+#include "gateway/chat/join.h"
 #include "gateway/chat/message.h"
 #include "gateway/chat/session.h"
 #include "gateway/config.h"
@@ -13,6 +14,9 @@
 #include "gateway/loop.h"
 #include "gateway/stats.h"
 
+/* Messages in one answer to a history request when the client does not say, and at most. */
+#define HISTORY_DEFAULT 50
+#define HISTORY_MAX 256
 /* A presence page when the client does not say, and at most. */
 #define PAGE_DEFAULT 100
 #define PAGE_MAX 1000
@@ -109,14 +113,12 @@ static bool get_meta(struct session *s, const struct request *r, struct str *met
 /* ---- join, leave
  * --------------------------------------------------------------------------------- */
 
-static bool get_since(struct session *s, const struct request *r, struct bus_position *since,
-                      bool *given)
+static bool get_since(struct session *s, const struct request *r, struct join_wish *wish)
 {
     const struct json *v = json_member(r->data, "since");
     struct str epoch = json_string(json_member(v, "epoch"));
-    *given = v != NULL && !json_is_null(v);
-    *since = (struct bus_position){.offset = 0};
-    if (!*given) {
+    wish->resumes = v != NULL && !json_is_null(v);
+    if (!wish->resumes) {
         return true;
     }
     if (!json_is_object(v)) {
@@ -124,10 +126,21 @@ static bool get_since(struct session *s, const struct request *r, struct bus_pos
         return false;
     }
     /* What cannot be a place of ours simply is not recovered. */
-    if (epoch.len == BUS_EPOCH_LEN && json_whole(json_member(v, "offset"), &since->offset)) {
-        memcpy(since->epoch, epoch.ptr, BUS_EPOCH_LEN);
+    if (epoch.len == BUS_EPOCH_LEN && json_whole(json_member(v, "offset"), &wish->since.offset)) {
+        memcpy(wish->since.epoch, epoch.ptr, BUS_EPOCH_LEN);
     }
     return true;
+}
+
+/* What the client wants to hear before live messages. */
+static bool get_wish(struct session *s, const struct request *r, struct join_wish *wish)
+{
+    *wish = (struct join_wish){.resumes = false};
+    if (has_field(r, "history") && !json_whole(json_member(r->data, "history"), &wish->history)) {
+        session_error(s, r->id, ERROR_BAD_ENVELOPE, "history is a whole number of messages");
+        return false;
+    }
+    return get_since(s, r, wish);
 }
 
 /* The connection's user: the first join names it, a later one may only repeat it. */
@@ -155,8 +168,7 @@ static bool set_user(struct session *s, const struct request *r)
 static void do_join(struct session *s, const struct request *r)
 {
     struct str room = {NULL, 0};
-    struct bus_position since;
-    bool resumes = false;
+    struct join_wish wish;
     uint64_t wait_ms = 0;
     uint64_t now = loop_now_ms(s->ctx->loop);
     if (!bucket_take(&s->join_rate, &s->ctx->config->client.rate_joins, now, &wait_ms)) {
@@ -167,27 +179,14 @@ static void do_join(struct session *s, const struct request *r)
         session_error(s, r->id, ERROR_UNAVAILABLE, NULL);
         return;
     }
-    if (!get_room(s, r, &room) || !get_since(s, r, &since, &resumes) || !set_user(s, r)) {
+    if (!get_room(s, r, &room) || !get_wish(s, r, &wish) || !set_user(s, r)) {
         return;
     }
     if (session_member(s, room) == NULL && s->room_count >= s->ctx->config->client.max_rooms) {
         session_error(s, r->id, ERROR_TOO_MANY_ROOMS, NULL);
         return;
     }
-    struct join *j = session_join_new(s, r->id, resumes ? &since : NULL);
-    (void)room_wait(s->env->rooms, room, &j->waiter);
-    session_try_join(j);
-}
-
-/* Ends a join of that room that is still under way. */
-static void cancel_joins(struct session *s, struct str room)
-{
-    list_each_safe (it, &s->joins) {
-        struct join *j = container_of(it, struct join, in_session);
-        if (str_equal(room_name(j->waiter.room), room)) {
-            session_join_failed(j);
-        }
-    }
+    join_begin(s, r->id, room, &wish);
 }
 
 static void do_leave(struct session *s, const struct request *r)
@@ -197,7 +196,7 @@ static void do_leave(struct session *s, const struct request *r)
         return;
     }
     struct room_member *m = session_member(s, room);
-    cancel_joins(s, room);
+    join_leave(s, room);
     message_left(&s->ctx->text, r->id, room);
     session_send(s);
     if (m != NULL) {
@@ -355,9 +354,65 @@ static void do_presence(struct session *s, const struct request *r)
 /* ---- the rest
  * ------------------------------------------------------------------------------------ */
 
+/* The newest of the lines that fit into one message; a client asks for the rest with `before`. */
+static size_t fitting(const struct session *s, const struct str *lines, size_t count)
+{
+    size_t room_bytes = s->ctx->config->client.backlog_hard / 2;
+    size_t fit = 0;
+    while (fit < count && lines[count - 1 - fit].len + 1 <= room_bytes) {
+        room_bytes -= lines[count - 1 - fit].len + 1;
+        fit++;
+    }
+    return fit;
+}
+
+static void on_history(struct session *s, struct ask *a, const struct bus_result *result)
+{
+    if (result->err != BUS_OK) {
+        session_error(s, ask_id(a), ask_error(result->err), NULL);
+        return;
+    }
+    size_t fit = fitting(s, result->lines, result->line_count);
+    struct message_history m = {.id = ask_id(a),
+                                .room = ask_name(a),
+                                .epoch = bus_epoch(&a->asked),
+                                .lines = result->lines + (result->line_count - fit),
+                                .count = fit};
+    uint64_t first = result->first + (result->line_count - fit);
+    m.more = fit > 0 && first > 1 && (fit < result->line_count || fit == a->limit);
+    message_history(&s->ctx->text, &m);
+    session_send(s);
+}
+
 static void do_history(struct session *s, const struct request *r)
 {
-    session_error(s, r->id, ERROR_HISTORY_DISABLED, NULL);
+    struct room_member *in = NULL;
+    uint64_t limit = HISTORY_DEFAULT;
+    uint64_t before = 0;
+    if (!get_membership(s, r, &in)) {
+        return;
+    }
+    if (s->ctx->config->room.history_size == 0) {
+        session_error(s, r->id, ERROR_HISTORY_DISABLED, NULL);
+        return;
+    }
+    struct bus_position newest = room_position(in);
+    before = newest.offset + 1;
+    if (has_field(r, "limit") &&
+        (!json_whole(json_member(r->data, "limit"), &limit) || limit == 0 || limit > HISTORY_MAX)) {
+        session_error(s, r->id, ERROR_BAD_ENVELOPE, "limit is a whole number from 1 to 256");
+        return;
+    }
+    if (has_field(r, "before") && !json_whole(json_member(r->data, "before"), &before)) {
+        session_error(s, r->id, ERROR_BAD_ENVELOPE, "before is an offset");
+        return;
+    }
+    before = before <= newest.offset ? before : newest.offset + 1;
+    struct ask *a = session_ask(s, r->id, room_name(in->room), on_history);
+    a->limit = limit;
+    a->asked = newest;
+    bus_read(s->ctx->bus, room_bus(in->room), bus_epoch(&newest),
+             before > limit ? before - limit : 1, before > 0 ? before - 1 : 0, &a->call);
 }
 
 static void do_ping(struct session *s, const struct request *r)

@@ -311,7 +311,7 @@ void room_join(struct room *room, struct room_member *m, struct ws_conn *conn, s
     m->presence = (struct presence_member){.connection = ws_conn_id(conn), .user = user};
     list_init(&m->presence.in_presence);
     list_init(&m->presence.in_arrivals);
-    ws_follow(conn, &room->log, &m->reader, false);
+    ws_follow(conn, &room->log, &m->reader);
     stats->rooms += room->presence.count == 0 ? 1 : 0;
     stats->memberships++;
     presence_join(&room->presence, &m->presence);

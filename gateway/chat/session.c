@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "gateway/chat/context.h"
+#include "gateway/chat/join.h"
 #include "gateway/chat/message.h"
 #include "gateway/config.h"
 #include "gateway/edge/ws.h"
@@ -42,20 +43,10 @@ struct session *session_new(const struct session_env *env, struct ws_conn *conn)
     return s;
 }
 
-static void join_free(struct join *j)
-{
-    list_remove(&j->in_session);
-    wheel_stop(&j->deadline);
-    room_wait_end(&j->waiter);
-    free(j);
-}
-
 void session_free(struct session *s)
 {
     wheel_stop(&s->timer);
-    for (struct list *it = s->joins.next; it != &s->joins; it = s->joins.next) {
-        join_free(container_of(it, struct join, in_session));
-    }
+    join_cancel_all(s);
     for (struct list *it = s->rooms.next; it != &s->rooms; it = s->rooms.next) {
         session_leave(s, container_of(it, struct room_member, in_session), BUS_LOST);
     }
@@ -176,105 +167,6 @@ enum protocol_error ask_error(enum bus_err err)
                                                  [BUS_REFUSED] = ERROR_UNAVAILABLE,
                                                  [BUS_NOT_ONLINE] = ERROR_NOT_ONLINE};
     return errors[err];
-}
-
-/* ---- joining and leaving
- * ------------------------------------------------------------------------- */
-
-static struct str join_id(const struct join *j)
-{
-    return (struct str){j->id, j->id_len};
-}
-
-static void on_deadline(struct wheel_timer *t)
-{
-    session_join_failed(container_of(t, struct join, deadline));
-}
-
-struct join *session_join_new(struct session *s, struct str id, const struct bus_position *since)
-{
-    struct join *j = xcalloc(1, sizeof(*j) + id.len);
-    j->session = s;
-    j->id_len = id.len;
-    memcpy(j->id, id.ptr != NULL ? id.ptr : "", id.len);
-    j->resumes = since != NULL;
-    if (since != NULL) {
-        j->since = *since;
-    }
-    list_init(&j->waiter.in_room);
-    list_push(&s->joins, &j->in_session);
-    wheel_timer_init(&j->deadline, on_deadline);
-    wheel_start(s->ctx->wheel, &j->deadline, s->ctx->config->redis.command_timeout_ms);
-    s->room_count++;
-    return j;
-}
-
-static void send_welcome(struct session *s, struct join *j, const struct room_member *m)
-{
-    struct bus_position at = room_position(m);
-    /* A place past the log's end is none of this epoch, whatever it says. */
-    bool same = j->resumes && str_equal(bus_epoch(&at), bus_epoch(&j->since)) &&
-                j->since.offset <= at.offset;
-    struct message_welcome w = {.id = join_id(j),
-                                .room = room_name(m->room),
-                                .user = session_user(s),
-                                .online = room_online(m->room),
-                                .epoch = bus_epoch(&at),
-                                .offset = at.offset,
-                                .recovered = same && j->since.offset == at.offset,
-                                .heartbeat_s = s->ctx->config->client.heartbeat_ms / 1000,
-                                .connection = ws_conn_id(s->conn),
-                                .gateway = str_from(s->ctx->config->server.gateway_name)};
-    message_welcome(&s->ctx->text, &w);
-    session_send(s);
-    if (j->resumes && !w.recovered) {
-        struct message_gap gap = {.room = w.room,
-                                  .epoch = w.epoch,
-                                  .from = same ? j->since.offset + 1 : 0,
-                                  .to = at.offset,
-                                  .why = same ? GAP_HISTORY : GAP_RESET};
-        message_gap(&s->ctx->text, &gap);
-        session_send(s);
-    }
-}
-
-void session_try_join(struct join *j)
-{
-    struct session *s = j->session;
-    struct room *room = j->waiter.room;
-    unsigned most = s->ctx->config->room.max_members;
-    if (!room_live(room) || !user_ready(s->member.user) || ws_closing(s->conn)) {
-        return;
-    }
-    struct room_member *m = session_member(s, room_name(room));
-    if (m == NULL && most > 0 && room_online(room) >= most) {
-        send_error(s, join_id(j), ERROR_ROOM_FULL, NULL, 0);
-        s->room_count--;
-        join_free(j);
-        return;
-    }
-    if (m == NULL) {
-        m = xcalloc(1, sizeof(*m));
-        m->session = s;
-        room_join(room, m, s->conn, session_user(s));
-    } else {
-        list_remove(&m->in_session); /* joined last again */
-        s->room_count--;
-    }
-    list_push(&s->rooms, &m->in_session);
-    if (!s->drained) {
-        wheel_stop(&s->timer);
-    }
-    send_welcome(s, j, m);
-    join_free(j);
-}
-
-void session_join_failed(struct join *j)
-{
-    struct session *s = j->session;
-    session_error(s, join_id(j), ERROR_UNAVAILABLE, NULL);
-    s->room_count--;
-    join_free(j);
 }
 
 void session_leave(struct session *s, struct room_member *m, enum bus_mark mark)

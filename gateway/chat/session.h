@@ -39,19 +39,6 @@ struct session {
     bool drained;        /* its slot in the drain is set */
 };
 
-/* A join under way: waits for the room to be live and the user to be reachable. Owned by the
- * session. */
-struct join {
-    struct room_waiter waiter;
-    struct list in_session;
-    struct session *session;
-    struct wheel_timer deadline;
-    bool resumes; /* since was given */
-    struct bus_position since;
-    size_t id_len;
-    char id[]; /* raw JSON */
-};
-
 /* A request that waits for the bus. Owned by itself: freed when the bus completes it. */
 struct ask {
     struct bus_call call;
@@ -59,8 +46,10 @@ struct ask {
     struct session *session; /* NULL: it is gone */
     void (*answer)(struct session *s, struct ask *a, const struct bus_result *result);
     uint64_t ts;
-    uint64_t online; /* presence: as of the asking */
-    bool first_page; /* presence */
+    uint64_t online;           /* presence: as of the asking */
+    bool first_page;           /* presence */
+    uint64_t limit;            /* history: messages asked for */
+    struct bus_position asked; /* history: the epoch, and the newest offset then */
     size_t id_len, name_len;
     char text[]; /* id, then the room or user asked about */
 };
@@ -91,10 +80,6 @@ struct str ask_name(const struct ask *a);
 /* The error that tells what the bus said; ERROR_OK for BUS_OK. */
 enum protocol_error ask_error(enum bus_err err);
 
-/* Completes the joins that can be: called when a room came alive or the user became reachable. */
-void session_try_join(struct join *j);
-void session_join_failed(struct join *j);
-struct join *session_join_new(struct session *s, struct str id, const struct bus_position *since);
 void session_leave(struct session *s, struct room_member *m, enum bus_mark mark);
 
 #endif

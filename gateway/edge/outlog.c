@@ -459,7 +459,7 @@ uint64_t outlog_cut(struct outlog_reader *r)
     struct outlog *log = r->log;
     struct outlog_place end = {.at = log->end, .frames = log->frames, .tag = log->tag};
     uint64_t bytes = outlog_backlog(r);
-    if (r->cut_at == UINT64_MAX) {
+    if (!outlog_was_cut(r)) {
         r->cut_at = r->place.at;
         r->cut_first = outlog_reader_tag(r) + 1;
     }
@@ -468,9 +468,14 @@ uint64_t outlog_cut(struct outlog_reader *r)
     return bytes;
 }
 
+bool outlog_was_cut(const struct outlog_reader *r)
+{
+    return r->cut_at != UINT64_MAX;
+}
+
 bool outlog_take_cut(struct outlog_reader *r, struct outlog_cut *cut)
 {
-    if (r->cut_at == UINT64_MAX) {
+    if (!outlog_was_cut(r)) {
         return false;
     }
     *cut =

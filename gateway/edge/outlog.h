@@ -69,7 +69,7 @@ struct outlog_reader {
     struct list excepted;       /* frames it must not get that are still ahead of it */
     uint64_t cut_at, cut_first; /* of the first cut not told of yet; cut_at UINT64_MAX: none */
     uint32_t round;             /* last visited in */
-    bool held;                  /* skipped by passes */
+    uint32_t held;              /* skipped by passes while above 0 */
     uint8_t exceptions;         /* how many */
 };
 
@@ -125,6 +125,7 @@ struct outlog_cut {
     uint64_t at;
     uint64_t first, last;
 };
+bool outlog_was_cut(const struct outlog_reader *r);
 /* False: r was not cut. */
 bool outlog_take_cut(struct outlog_reader *r, struct outlog_cut *cut) MUST_CHECK;
 

@@ -227,7 +227,7 @@ static void tell_cuts(struct ws_conn *c)
     list_each (it, &c->readers) {
         struct outlog_reader *r = container_of(it, struct outlog_reader, in_conn);
         struct outlog_cut cut;
-        if (outlog_take_cut(r, &cut)) {
+        if (r->held == 0 && outlog_take_cut(r, &cut)) {
             ws->stats->dropped[DROP_SLOW] += cut.last >= cut.first ? cut.last - cut.first + 1 : 0;
             ws->handlers.on_cut(r, &cut);
         }
@@ -244,11 +244,11 @@ static void visit(struct outlog_reader *r)
         (void)outlog_cut(r); /* it reads no more */
         return;
     }
-    if (!r->held) {
+    if (r->held == 0) {
         write_reader(c, r);
     }
     outlog_keep(r);
-    if (c->blocked_ms != 0) {
+    if (c->blocked_ms != 0 || r->held > 0) {
         check_backlog(c, r);
     }
 }
@@ -492,7 +492,7 @@ int ws_writeable(struct ws_conn *c)
         return 0;
     }
     c->blocked_ms = 0;
-    if (c->cut_bytes > 0 && !c->closing) {
+    if (!c->closing) {
         tell_cuts(c);
     }
     write_own(c);
@@ -501,7 +501,7 @@ int ws_writeable(struct ws_conn *c)
         if (c->closing || !can_write(c)) {
             break;
         }
-        if (!r->held) {
+        if (r->held == 0) {
             write_reader(c, r);
         }
     }
@@ -650,20 +650,28 @@ const struct ws_traffic *ws_conn_traffic(const struct ws_conn *c)
     return &c->traffic;
 }
 
-void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader, bool held)
+void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader)
 {
     outlog_attach(log, reader);
     reader->conn = c;
-    reader->held = held;
+    reader->held = 0;
     list_push(&c->readers, &reader->in_conn);
+}
+
+void ws_hold(struct outlog_reader *reader)
+{
+    reader->held++;
 }
 
 void ws_release(struct outlog_reader *reader)
 {
     struct ws_conn *c = reader->conn;
-    reader->held = false;
+    assert(reader->held > 0);
+    if (--reader->held > 0) {
+        return;
+    }
     /* Also where the log is to be flushed: the pass may have visited this reader, held, already. */
-    if (outlog_backlog(reader) > 0 && c->blocked_ms == 0) {
+    if ((outlog_backlog(reader) > 0 || outlog_was_cut(reader)) && c->blocked_ms == 0) {
         lws_callback_on_writable(c->wsi);
     }
 }

@@ -64,8 +64,10 @@ struct ws_traffic {
 };
 const struct ws_traffic *ws_conn_traffic(const struct ws_conn *c);
 
-/* The connection reads the log from its end on. held: until ws_release nothing of it is written. */
-void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader, bool held);
+/* The connection reads the log from its end on. */
+void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader);
+/* Nothing of the log is written to this reader's connection until as many ws_release. */
+void ws_hold(struct outlog_reader *reader);
 void ws_release(struct outlog_reader *reader);
 void ws_unfollow(struct outlog_reader *reader); /* no-op when not following */
 

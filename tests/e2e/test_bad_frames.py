@@ -202,6 +202,26 @@ def a_client_that_never_answers_a_close_is_hung_up_on(cluster):
 
 
 @test("memory")
+def nothing_follows_the_close_of_a_wrong_frame(cluster):
+    # RFC 6455 section 5.5.1. libwebsockets sends this CLOSE by itself, and then waits for ours.
+    gateway, room = cluster.gateways[0], fresh("room")
+    with Client(gateway.port) as bob, Client(gateway.port) as client:
+        bob.join(room, "bob")
+        client.join(room, "alice")
+        before = gateway.metrics().total("parley_connections_closed_total", reason="bad_frame")
+        started = time.monotonic()
+        client.send_bytes(frame(TEXT, "x", rsv=2))
+        while client.close_code is None:
+            assert client.pump(started + 5), "no CLOSE"
+        bob.chat(room, "to whoever is still there")
+        client.expect_close(1002)  # fails for any frame after CLOSE
+        assert time.monotonic() - started < 4, "the gateway's own limit is 2 s"
+        bob.wait_online(room, 1)
+        after = gateway.metrics().total("parley_connections_closed_total", reason="bad_frame")
+        assert after == before + 1, (before, after)
+
+
+@test("memory")
 def a_hundred_pings_in_one_packet_are_answered(cluster):
     with Client(cluster.port) as client:
         client.send_bytes(frame(PING, "x") * 100)

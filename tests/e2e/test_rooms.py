@@ -339,15 +339,6 @@ def since_never_harms_whatever_it_holds(cluster):
         alice.chat(room, "still there")
 
 
-@test("redis", "memory")
-def history_is_refused_in_words(cluster):
-    room = fresh("room")
-    with party(cluster.ports(1), room, "alice") as (alice,):
-        assert alice.error_of("history", room=room)["code"] in ("history_disabled", "unknown_type")
-        reply = alice.request("join", room=room, user="alice", history=10)
-        assert reply["type"] == "welcome", reply
-
-
 @test("redis")
 def a_user_may_be_on_several_pages(cluster):
     room = fresh("room")

@@ -70,7 +70,7 @@ static void flush(struct ws *ws)
         outlog_pass_begin(log);
         for (struct outlog_reader *r = outlog_pass_next(log); r != NULL;
              r = outlog_pass_next(log)) {
-            if (!r->held) {
+            if (r->held == 0) {
                 read_log(r->conn, r);
             }
             outlog_keep(r);
@@ -206,18 +206,24 @@ const struct ws_traffic *ws_conn_traffic(const struct ws_conn *c)
     return &c->traffic;
 }
 
-void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader, bool held)
+void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *reader)
 {
     outlog_attach(log, reader);
     reader->conn = c;
-    reader->held = held;
+    reader->held = 0;
     list_push(&c->readers, &reader->in_conn);
+}
+
+void ws_hold(struct outlog_reader *reader)
+{
+    reader->held++;
 }
 
 void ws_release(struct outlog_reader *reader)
 {
-    reader->held = false;
-    read_log(reader->conn, reader);
+    if (--reader->held == 0) {
+        read_log(reader->conn, reader);
+    }
 }
 
 void ws_unfollow(struct outlog_reader *reader)

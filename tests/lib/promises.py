@@ -69,18 +69,24 @@ class Promises:
             handler(message, data)
 
     def _on_welcome(self, _message, data):
-        self._rooms[data["room"]] = [data["epoch"], data["offset"]]
+        # What is replayed goes up to `cut`, what is live goes on from there.
+        self._rooms[data["room"]] = {"epoch": data["epoch"], "cut": data["offset"],
+                                     "last": data["offset"], "replayed": None}
 
     def _on_left(self, _message, data):
         self._rooms.pop(data["room"], None)
 
     def _on_gap(self, _message, data):
         room = self._member_of(data)
+        room["epoch"] = data["epoch"]
         if data["why"] == "reset":
-            room[:] = [data["epoch"], None]
+            room["last"] = None
+            return
+        assert data["to"] >= data["from"], f"a gap backwards: {data}"
+        if data["to"] <= room["cut"] and room["last"] == room["cut"]:
+            room["replayed"] = data["to"]
         else:
-            assert data["to"] >= data["from"], f"a gap backwards: {data}"
-            room[:] = [data["epoch"], data["to"]]
+            room["last"] = data["to"]
 
     def _on_signal(self, _message, data):
         self._member_of(data)
@@ -96,10 +102,17 @@ class Promises:
         if offset is None:
             return  # Published from outside, unlogged.
         assert type(offset) is int and offset > 0, f"a strange offset: {message}"
-        last = room[1]
+        last, cut, replayed = room["last"], room["cut"], room["replayed"]
+        if last == cut and offset <= cut:
+            assert replayed is None or offset == replayed + 1, \
+                f"replayed {offset} after {replayed} in {data['room']!r} without a gap"
+            room["replayed"] = offset
+            return
+        assert replayed in (None, cut), f"live {offset} before the replay came from {replayed} to {cut}"
         assert last is None or offset == last + 1, \
             f"offset {offset} after {last} in {data['room']!r} without a gap"
-        room[1] = offset
+        room["last"] = offset
+        room["replayed"] = None
 
     def _member_of(self, data):
         assert data["room"] in self._rooms, f"of a room not joined: {data}"

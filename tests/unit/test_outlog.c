@@ -161,13 +161,13 @@ START_TEST(a_held_reader_that_joined_before_news_holds_no_chunk_once_they_are_to
     outlog_attach(&log, &first);
     append(&log, "x", 1);
     outlog_attach(&log, &late); /* behind x: it has nothing to read */
-    late.held = true;
+    late.held = 1;
     pass(&log);
     ck_assert_uint_eq(outlog_backlog(&late), 0);
     ck_assert_uint_eq(held_bytes, 0);
     append(&log, "y", 2);
     pass(&log);
-    late.held = false;
+    late.held = 0;
     ck_assert_str_is(read_texts(&late), STR("y|"));
     ck_assert_uint_eq(held_bytes, 0);
     outlog_detach(&first);

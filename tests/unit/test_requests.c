@@ -140,7 +140,7 @@ START_TEST(ping_is_answered_pong_is_not_and_unknown_members_do_not_matter)
         {"{\"type\":\"pong\"}", ""},
         {"{\"type\":\"pong\",\"id\":1,\"data\":{}}", ""},
         {"{\"type\":\"history\",\"id\":1,\"data\":{\"room\":\"general\"}}",
-         ERROR_TO("1", "history_disabled", "this gateway does not serve history")},
+         ERROR_TO("1", "history_disabled", "this room keeps no history")},
     };
     start();
     converse(alice, table, ARRAY_LEN(table));

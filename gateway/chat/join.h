@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* join: from a client's request to its welcome, and to the first live message.
+ *
+ *   waits      for the room to be live and the user to be reachable; past the deadline: unavailable
+ *   is member  its cursor in the room's log is set and held: that is the cut
+ *   replays    what it asked for (since its last offset, or the last few) is read from the kept log
+ * and sent, up to the cut; the welcome comes before it and says whether it is everything ends the
+ * cursor is released: live messages follow from the cut on
+ *
+ * Live messages wait in the room's log meanwhile, uncopied, and none can fall between. */
+#ifndef GATEWAY_CHAT_JOIN_H
+#define GATEWAY_CHAT_JOIN_H
+
+#include "gateway/bus/bus.h"
+#include "gateway/chat/room.h"
+#include "gateway/wheel.h"
+
+struct session;
+
+/* What the client wants to be told of before live messages. since wins. */
+struct join_wish {
+    bool resumes;
+    struct bus_position since;
+    uint64_t history; /* so many of the newest messages; 0: none */
+};
+
+/* Owned by its session until it ends. */
+struct join {
+    struct room_waiter waiter;
+    struct list in_session;
+    struct session *session; /* NULL: given up; only the bus still holds `page` */
+    struct wheel_timer deadline;
+    struct join_wish wish;
+    struct room_member *member; /* borrowed; NULL: waits */
+    struct bus_position cut;
+    uint64_t next; /* the first offset that is still to be read */
+    struct bus_call page;
+    bool reading; /* the bus holds `page` */
+    bool welcomed, holds;
+    size_t id_len;
+    char id[]; /* raw JSON */
+};
+
+/* Begins a join of that room. id is copied. It may have ended when this returns. */
+void join_begin(struct session *s, struct str id, struct str room, const struct join_wish *wish);
+/* Something it may wait for has happened: the room came alive, or the user can be reached. */
+void join_try(struct join *j);
+void join_fail(struct join *j); /* answers unavailable, unless it is a member already */
+/* The client leaves that room: ends the joins of it. */
+void join_leave(struct session *s, struct str room);
+void join_cancel_all(struct session *s); /* without an answer: the connection is gone */
+
+#endif
