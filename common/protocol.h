@@ -45,7 +45,7 @@ enum request_type {
     X(TOKEN_EXPIRED, "token_expired", "the token has expired")                                     \
     X(RATE_LIMITED, "rate_limited", "too many messages; wait")                                     \
     X(NOT_ONLINE, "not_online", "that user has no connection now")                                 \
-    X(HISTORY_DISABLED, "history_disabled", "this room keeps no history")                 \
+    X(HISTORY_DISABLED, "history_disabled", "this room keeps no history")                          \
     X(UNAVAILABLE, "unavailable", "the message bus cannot be reached; nothing was done")           \
     X(UNKNOWN_OUTCOME, "unknown_outcome",                                                          \
       "the link broke before the answer; send again with the same key")                            \

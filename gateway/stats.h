@@ -16,7 +16,7 @@
     X(sends, "parley_sends_total", "Write calls to client sockets.")                           \
     X(published, "parley_published_total", "Messages the bus took into a room's log.")         \
     X(accept_paused, "parley_accept_paused_total", "Times accepting paused (no descriptors).") \
-    X(replayed, "parley_replayed_total", "Messages read from a room's log for who joined.")        \
+    X(replayed, "parley_replayed_total", "Messages read from a room's log for who joined.")    \
     X(gaps_filled, "parley_gaps_filled_total", "Messages read again from a room's log.")
 
 #define STATS_GAUGES(X)                                                                      \

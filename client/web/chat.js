@@ -146,7 +146,7 @@ export class Chat {
     });
     on('left', ({ reason: why }) => log.line(`You were taken out of this room. ${why}`));
     on('error', (error) => log.line(`This room could not be joined: ${reason(error)}.`));
-    room.join().catch(() => {}); // The room's `error` event says it.
+    room.join({ history: 50 }).catch(() => {}); // The room's `error` event says it.
     this.#remember();
     return view;
   }

@@ -205,6 +205,9 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
         return 0;
     case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
         return ws_peer_close(user, in, len);
+    case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
+        ws_dropped(user); /* never without a user */
+        return 0;
     case LWS_CALLBACK_CLOSED: /* also of a refused upgrade, which was never established */
         if (user != NULL) {
             ws_closed(user);

@@ -546,6 +546,21 @@ int ws_peer_close(struct ws_conn *c, const unsigned char *payload, size_t len)
     return -1;
 }
 
+/* Either the socket is gone, or a close frame of libwebsockets' own follows, behind which nothing may
+ * come (RFC 6455, section 5.5.1). It prepares one by itself only for frames that are wrong. */
+void ws_dropped(struct ws_conn *c)
+{
+    if (c->ws == NULL || c->closing) {
+        return;
+    }
+    c->closing = true;
+    buf_fini(&c->own);
+    if (lws_get_close_length(c->wsi) > 0) {
+        c->reason = CLOSE_PROTOCOL_1002;
+    }
+    wheel_start(c->ws->wheel, &c->timer, CLOSE_WAIT_MS);
+}
+
 void ws_closed(struct ws_conn *c)
 {
     struct ws *ws = c != NULL ? c->ws : NULL;

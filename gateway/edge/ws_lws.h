@@ -22,6 +22,8 @@ int ws_writeable(struct ws_conn *c);
 void ws_pong(struct ws_conn *c);
 /* The peer's close frame; payload as received (two bytes of code, then a reason). */
 int ws_peer_close(struct ws_conn *c, const unsigned char *payload, size_t len);
+/* libwebsockets ends the connection by itself; also called for those never established. */
+void ws_dropped(struct ws_conn *c);
 /* Also called for connections that were never established: then it does nothing. */
 void ws_closed(struct ws_conn *c);
 

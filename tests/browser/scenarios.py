@@ -147,6 +147,17 @@ def an_address_may_name_a_gateway_of_the_same_host(visit):
     both_see_who_is_online(visit)
 
 
+def who_comes_later_sees_what_was_said_before(visit):
+    visit.alice.say("before bob came back")
+    visit.alice.wait_delivered("before bob came back")
+    visit.bob.enter(visit.cluster.url + "/?again#general")
+    visit.bob.wait_message("before bob came back")
+    visit.apart()
+    both_see_who_is_online(visit)
+    said = [text for text in visit.bob.messages if text in visit.alice.messages]
+    assert len(said) > 2 and said == [t for t in visit.alice.messages if t in said], "in one order"
+
+
 def every_look_has_its_picture(visit):
     page = visit.alice
     schemes = {"chat-light": "light", "chat-dark": "dark"}
@@ -213,9 +224,11 @@ def a_killed_gateway_is_replaced_and_nothing_is_said_twice(visit):
     dead = visit.gateway_of(visit.alice)
     visit.alice.record_pill(say_when_lost=text)
     dead.kill()
+    visit.bob.say("alice is away")
     visit.alice.wait(lambda: visit.alice.gateway not in (None, dead.name),
                      "is connected again, to another gateway", 30)
     assert visit.alice.pill_texts[0] == "Reconnecting…", visit.alice.pill_texts
+    visit.alice.wait_message("alice is away")
     visit.alice.wait_delivered(text)
     visit.bob.wait_message(text)
     both_see_who_is_online(visit)
@@ -271,6 +284,7 @@ SCENARIOS = [
     a_direct_message_to_nobody_is_not_sent,
     text_and_names_are_never_markup,
     another_room_counts_what_was_not_read,
+    who_comes_later_sees_what_was_said_before,
     every_look_has_its_picture,
     an_address_may_name_a_gateway_of_the_same_host,
     switched_offline_it_keeps_messages_and_sends_them_once,

@@ -98,7 +98,7 @@ def _assert_serves(port):
 
 def _assert_closed(port, rows):
     """Sends every row on a connection of its own, all at once; each must end with one of its codes.
-    Where libwebsockets closes by itself it does not see our CLOSE and hangs up 5 s later."""
+    Where libwebsockets closes by itself it does not see our CLOSE; the gateway hangs up 2 s later."""
     wrong = []
     with connections([port], len(rows)) as clients:
         for client, (data, _) in zip(clients, rows.values()):
