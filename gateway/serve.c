@@ -45,9 +45,6 @@ struct gateway {
     enum phase phase;
 };
 
-/* ---- the end
- * ------------------------------------------------------------------------------------- */
-
 static void on_bus_closed(void *ctx)
 {
     struct gateway *g = ctx;
@@ -108,9 +105,6 @@ static void on_signal(int signo, void *ctx)
         stop(g);
     }
 }
-
-/* ---- the start
- * ----------------------------------------------------------------------------------- */
 
 static bool open_bus(struct gateway *g, char *err, size_t err_size)
 {

@@ -119,9 +119,6 @@ struct bus_health {
 };
 void bus_health(const struct bus *b, struct bus_health *out);
 
-/* ---- requests
- * ------------------------------------------------------------------------------------ */
-
 /* What a completion brings; which members are set depends on the call. Borrowed for the call. */
 struct bus_result {
     enum bus_err err;

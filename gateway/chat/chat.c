@@ -40,9 +40,6 @@ static void say_bye(void *session, void *ctx)
     wheel_start(s->ctx->wheel, &s->timer, slot);
 }
 
-/* ---- from the edge
- * ------------------------------------------------------------------------------- */
-
 static void *on_open(void *ctx, struct ws_conn *conn)
 {
     struct chat *c = ctx;
@@ -74,10 +71,19 @@ static void log_close(const struct session *s, enum close_reason reason)
         F_NUM("rooms", s->room_count));
 }
 
+static void on_sent(void *session)
+{
+    struct session *s = session;
+    list_each_safe (it, &s->joins) {
+        join_continue(container_of(it, struct join, in_session));
+    }
+}
+
 static void on_close(void *session, enum close_reason reason)
 {
     struct session *s = session;
     log_close(s, reason);
+    join_cancel_all(s);
     session_free(s);
 }
 
@@ -86,12 +92,10 @@ void chat_ws_handlers(struct chat *c, struct ws_handlers *out)
     *out = (struct ws_handlers){.on_open = on_open,
                                 .on_text = on_text,
                                 .on_cut = room_on_cut,
+                                .on_sent = on_sent,
                                 .on_close = on_close,
                                 .ctx = c};
 }
-
-/* ---- from the bus
- * -------------------------------------------------------------------------------- */
 
 static void on_identity(void *ctx)
 {
@@ -104,9 +108,6 @@ void chat_bus_events(struct chat *c, struct bus_events *out)
     *out = (struct bus_events){.on_direct = user_on_direct, .on_identity = on_identity, .ctx = c};
     rooms_events(out);
 }
-
-/* ---- between rooms, users and sessions
- * ----------------------------------------------------------- */
 
 static struct join *join_of(struct room_waiter *w)
 {
@@ -157,9 +158,6 @@ static struct room_member *find_member(void *ctx, uint64_t connection, const str
     return NULL;
 }
 
-/* ---- drain
- * --------------------------------------------------------------------------------------- */
-
 static void on_settle(struct wheel_timer *t)
 {
     struct chat *c = container_of(t, struct chat, settle);
@@ -179,9 +177,6 @@ void chat_drain(struct chat *c, uint64_t over_ms, void (*on_empty)(void *ctx), v
     ws_each(c->env.ctx->ws, say_bye, &c->drain_ms);
     wheel_start(c->env.ctx->wheel, &c->settle, SETTLE_LOOK_MS);
 }
-
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
 
 struct chat *chat_new(struct chat_context *ctx)
 {

@@ -23,9 +23,6 @@ struct held {
 static void start_fill(struct follow *f, uint64_t to);
 static void drain(struct follow *f);
 
-/* ---- holding
- * ------------------------------------------------------------------------------------- */
-
 static void drop_held(struct follow *f, struct held *h)
 {
     f->held_bytes -= h->bytes;
@@ -63,9 +60,6 @@ static void hold(struct follow *f, const struct bus_position *position, uint64_t
     list_push(&f->held, &h->link);
     f->held_bytes += bytes;
 }
-
-/* ---- passing on
- * ---------------------------------------------------------------------------------- */
 
 static bool same_epoch(const struct bus_position *a, const struct bus_position *b)
 {
@@ -158,9 +152,6 @@ static void leave_call(struct follow *f)
     }
 }
 
-/* ---- filling
- * ------------------------------------------------------------------------------------- */
-
 static void on_filled(struct follow *f, const struct bus_result *result)
 {
     uint64_t from = f->last.offset + 1;
@@ -213,9 +204,6 @@ static void start_fill(struct follow *f, uint64_t to)
     bus_read(f->ctx->bus, f->bus, bus_epoch(&f->last), f->last.offset + 1, to, &f->read);
 }
 
-/* ---- states
- * -------------------------------------------------------------------------------------- */
-
 /* A new epoch begins: it is followed from the first batch of it that was held, else from its end.
  */
 static void begin_epoch(struct follow *f, const struct bus_position *now)
@@ -263,9 +251,6 @@ static void on_open(struct bus_call *call, const struct bus_result *result)
     }
     leave_call(f);
 }
-
-/* ---- public
- * -------------------------------------------------------------------------------------- */
 
 void follow_init(struct follow *f, struct chat_context *ctx, const struct follow_handlers *handlers,
                  void *owner, struct str room)

@@ -76,7 +76,7 @@ static void read_page(struct join *j);
 static void replay(struct join *j, uint64_t first, const struct str *lines, size_t count)
 {
     struct session *s = j->session;
-    /* The rest is read again when this much has been handed to the socket. */
+    /* So much at once; what the page holds more is read again when the socket has taken it. */
     size_t most = s->ctx->config->client.backlog_hard / 2;
     if (!j->welcomed) {
         send_welcome(j, j->wish.resumes && first == j->next);
@@ -91,10 +91,13 @@ static void replay(struct join *j, uint64_t first, const struct str *lines, size
         j->next++;
         s->ctx->stats->replayed++;
     }
-    if (j->next <= j->cut.offset) {
-        read_page(j);
-    } else {
+    if (j->next > j->cut.offset) {
         go_live(j);
+    } else if (j->next < first + count) {
+        j->pauses = true; /* enough for now: the socket is to take it first */
+        ws_tell_sent(s->conn);
+    } else {
+        read_page(j);
     }
 }
 
@@ -204,6 +207,14 @@ void join_try(struct join *j)
     }
     become_member(j, room);
     begin_replay(j);
+}
+
+void join_continue(struct join *j)
+{
+    if (j->pauses) {
+        j->pauses = false;
+        read_page(j);
+    }
 }
 
 void join_fail(struct join *j)

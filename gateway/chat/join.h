@@ -37,6 +37,7 @@ struct join {
     struct bus_call page;
     bool reading; /* the bus holds `page` */
     bool welcomed, holds;
+    bool pauses; /* the next page is read when the socket has taken what was sent */
     size_t id_len;
     char id[]; /* raw JSON */
 };
@@ -45,7 +46,8 @@ struct join {
 void join_begin(struct session *s, struct str id, struct str room, const struct join_wish *wish);
 /* Something it may wait for has happened: the room came alive, or the user can be reached. */
 void join_try(struct join *j);
-void join_fail(struct join *j); /* answers unavailable, unless it is a member already */
+void join_continue(struct join *j); /* the socket has taken what was sent */
+void join_fail(struct join *j);     /* answers unavailable, unless it is a member already */
 /* The client leaves that room: ends the joins of it. */
 void join_leave(struct session *s, struct str room);
 void join_cancel_all(struct session *s); /* without an answer: the connection is gone */

@@ -80,9 +80,6 @@ static void touch(struct presence *p)
     wheel_start(p->ctx->wheel, &p->timer, due > now ? due - now : 0);
 }
 
-/* ---- names: what members here are told
- * ----------------------------------------------------------- */
-
 static void drop_news(struct presence *p, struct name_news *n)
 {
     map_remove(&p->news, news_key(n));
@@ -223,9 +220,6 @@ static void send_digest(struct presence *p)
     p->told_ms = now_ms(p);
 }
 
-/* ---- the own register
- * ---------------------------------------------------------------------------- */
-
 static void free_departures(struct presence *p)
 {
     for (struct list *it = list_pop(&p->departures); it != NULL; it = list_pop(&p->departures)) {
@@ -353,9 +347,6 @@ static void on_timer(struct wheel_timer *t)
     }
 }
 
-/* ---- the others' registers
- * ----------------------------------------------------------------------- */
-
 static struct presence_register *find_other(struct presence *p, struct str gateway)
 {
     for (size_t i = 0; i < p->other_count; i++) {
@@ -407,9 +398,6 @@ static const struct bus_register *in_state(const struct bus_room_state *state, s
     return NULL;
 }
 
-/* ---- public
- * -------------------------------------------------------------------------------------- */
-
 void presence_init(struct presence *p, struct chat_context *ctx,
                    const struct presence_handlers *handlers, void *owner, struct str room)
 {
@@ -422,8 +410,8 @@ void presence_init(struct presence *p, struct chat_context *ctx,
     map_init(&p->news, news_key);
     map_init(&p->held, held_key);
     wheel_timer_init(&p->timer, on_timer);
-    /* Higher than any of an earlier life of this room here: changes are rarer than milliseconds. */
-    p->version = now_ms(p);
+    /* Higher than any of an earlier life of this room here: changes are rarer than microseconds. */
+    p->version = 1000 * now_ms(p);
 }
 
 void presence_fini(struct presence *p)

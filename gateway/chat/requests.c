@@ -32,9 +32,6 @@ struct request {
     const struct json *data; /* NULL: none */
 };
 
-/* ---- fields
- * -------------------------------------------------------------------------------------- */
-
 static struct str field(const struct request *r, const char *name)
 {
     return json_string(json_member(r->data, name));
@@ -109,9 +106,6 @@ static bool get_meta(struct session *s, const struct request *r, struct str *met
     *meta = json_raw(r->text, path, ARRAY_LEN(path));
     return true;
 }
-
-/* ---- join, leave
- * --------------------------------------------------------------------------------- */
 
 static bool get_since(struct session *s, const struct request *r, struct join_wish *wish)
 {
@@ -203,9 +197,6 @@ static void do_leave(struct session *s, const struct request *r)
         session_leave(s, m, BUS_LEFT);
     }
 }
-
-/* ---- chat, direct, signal
- * ------------------------------------------------------------------------ */
 
 static void on_chat_answer(struct session *s, struct ask *a, const struct bus_result *result)
 {
@@ -303,9 +294,6 @@ static void do_signal(struct session *s, const struct request *r)
                &a->call);
 }
 
-/* ---- presence
- * ------------------------------------------------------------------------------------ */
-
 static void on_members(struct session *s, struct ask *a, const struct bus_result *result)
 {
     if (result->err != BUS_OK) {
@@ -351,13 +339,11 @@ static void do_presence(struct session *s, const struct request *r)
     bus_members(s->ctx->bus, room_name(in->room), cursor, (unsigned)limit, &a->call);
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------ */
-
 /* The newest of the lines that fit into one message; a client asks for the rest with `before`. */
 static size_t fitting(const struct session *s, const struct str *lines, size_t count)
 {
-    size_t room_bytes = s->ctx->config->client.backlog_hard / 2;
+    size_t room_bytes =
+        s->ctx->config->client.backlog_hard / 4; /* so that some can be asked at once */
     size_t fit = 0;
     while (fit < count && lines[count - 1 - fit].len + 1 <= room_bytes) {
         room_bytes -= lines[count - 1 - fit].len + 1;

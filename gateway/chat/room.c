@@ -47,9 +47,6 @@ static struct room_member *member_of(struct outlog_reader *reader)
     return container_of(reader, struct room_member, reader);
 }
 
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
-
 static void room_free(struct room *room)
 {
     ws_forget(&room->log);
@@ -78,9 +75,6 @@ static void relay(struct room *room, struct str text, uint64_t tag)
         outlog_set_tag(&room->log, tag);
     }
 }
-
-/* ---- what following the log brings (follow.h)
- * ---------------------------------------------------- */
 
 static void on_message(void *owner, struct str line, uint64_t offset)
 {
@@ -150,9 +144,6 @@ static const struct follow_handlers follow_handlers = {.on_message = on_message,
                                                        .on_failed = on_follow_failed,
                                                        .on_idle = on_follow_idle};
 
-/* ---- what presence brings
- * ------------------------------------------------------------------------ */
-
 static void relay_digest(void *owner, struct str text)
 {
     relay(owner, text, OUTLOG_NO_TAG);
@@ -181,9 +172,6 @@ static struct room *room_new(struct rooms *rooms, struct str name)
     room->presence.bus = room->follow.bus;
     return room;
 }
-
-/* ---- events of the bus
- * --------------------------------------------------------------------------- */
 
 static void on_bus_log(void *room_ctx, const struct bus_position *position, uint64_t first,
                        const struct str *lines, size_t count)
@@ -252,9 +240,6 @@ void rooms_on_identity(struct rooms *rooms)
     }
     wheel_start(rooms->ctx->wheel, &rooms->resync, RESYNC_MS);
 }
-
-/* ---- public
- * -------------------------------------------------------------------------------------- */
 
 struct rooms *rooms_new(struct chat_context *ctx, const struct room_handlers *handlers)
 {

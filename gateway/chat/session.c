@@ -5,7 +5,6 @@
 #include "common/log.h"
 #include "common/random.h"
 #include "gateway/chat/context.h"
-#include "gateway/chat/join.h"
 #include "gateway/chat/message.h"
 #include "gateway/config.h"
 #include "gateway/edge/ws.h"
@@ -16,9 +15,6 @@
 #include <stdlib.h>
 
 #define RETRY_ABOUT_MS 1000
-
-/* ---- life
- * ---------------------------------------------------------------------------------------- */
 
 static void on_timer(struct wheel_timer *t)
 {
@@ -46,7 +42,6 @@ struct session *session_new(const struct session_env *env, struct ws_conn *conn)
 void session_free(struct session *s)
 {
     wheel_stop(&s->timer);
-    join_cancel_all(s);
     for (struct list *it = s->rooms.next; it != &s->rooms; it = s->rooms.next) {
         session_leave(s, container_of(it, struct room_member, in_session), BUS_LOST);
     }
@@ -56,9 +51,6 @@ void session_free(struct session *s)
     user_detach(s->env->users, &s->member); /* last: the memberships borrowed its name */
     free(s);
 }
-
-/* ---- saying
- * -------------------------------------------------------------------------------------- */
 
 void session_send(struct session *s)
 {
@@ -122,9 +114,6 @@ struct str session_user(const struct session *s)
 {
     return s->member.user != NULL ? user_name(s->member.user) : (struct str){NULL, 0};
 }
-
-/* ---- asking the bus
- * ------------------------------------------------------------------------------ */
 
 static void on_answer(struct bus_call *call, const struct bus_result *result)
 {

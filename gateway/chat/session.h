@@ -55,7 +55,8 @@ struct ask {
 };
 
 struct session *session_new(const struct session_env *env, struct ws_conn *conn);
-void session_free(struct session *s); /* leaves its rooms; the others hear of it as a loss */
+/* Leaves its rooms: the others hear of it as a loss. Its joins were cancelled before. */
+void session_free(struct session *s);
 
 /* What is in ctx->text, to this client. */
 void session_send(struct session *s);

@@ -109,9 +109,6 @@ static void unwatch(struct watch *w)
     w->wsi = NULL;
 }
 
-/* ---- what libwebsockets calls
- * --------------------------------------------------------------------- */
-
 static int op_init_pt(struct lws_context *context, void *loop, int tsi)
 {
     struct thread_data *data = lws_evlib_tsi_to_evlib_pt(context, tsi);
@@ -194,9 +191,6 @@ static const lws_plugin_evlib_t library = {
     .hdr = {"parley", "lws_evlib_plugin", LWS_BUILD_HASH, LWS_PLUGIN_API_MAGIC},
     .ops = &ops,
 };
-
-/* ---- public
- * --------------------------------------------------------------------------------------- */
 
 struct evlib *evlib_new(struct loop *loop)
 {

@@ -18,9 +18,6 @@
 #define RETRY_AFTER_MAX_S 5
 #define DRAIN_INPUT_BYTES 65536
 
-/* ---- reading
- * --------------------------------------------------------------------------------------- */
-
 static const struct {
     enum lws_token_indexes token;
     struct str name;
@@ -101,9 +98,6 @@ void http_read(struct lws *wsi, struct http_reader *reader)
         r->fields[i] = read_field(wsi, reader, tokens[i]);
     }
 }
-
-/* ---- writing
- * --------------------------------------------------------------------------------------- */
 
 static const struct {
     unsigned status;
@@ -231,9 +225,6 @@ static int send_answer(struct lws *wsi, struct http_exchange *x, struct http_ans
     buf_fini(&head);
     return result;
 }
-
-/* ---- routes
- * ---------------------------------------------------------------------------------------- */
 
 void http_answer_error(struct http_answer *answer, unsigned status, const char *code,
                        const char *message)

@@ -32,9 +32,6 @@ struct listener {
     bool resting;             /* since the last refusal for want of descriptors */
 };
 
-/* ---- accepting
- * ------------------------------------------------------------------------------------ */
-
 static bool out_of_resources(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
@@ -84,9 +81,6 @@ static void on_readable(evutil_socket_t fd, short what, void *ctx)
         LOG(WARN, ACCEPT, F_TEXT("state", "resumed"), F_TEXT("listen", l->address));
     }
 }
-
-/* ---- opening
- * --------------------------------------------------------------------------------------- */
 
 /* What to do: stands around the name of the setting. */
 static const struct {

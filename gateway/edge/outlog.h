@@ -92,9 +92,6 @@ size_t outlog_frame(unsigned char *out, struct str text);
 void outlog_attach(struct outlog *log, struct outlog_reader *r);
 void outlog_detach(struct outlog_reader *r); /* no-op when not attached */
 
-/* ---- a pass
- * -------------------------------------------------------------------------------------- */
-
 /* True when a pass is under way, or something was appended behind the end of the last one. */
 bool outlog_has_news(const struct outlog *log);
 bool outlog_pass_under_way(const struct outlog *log);

@@ -23,7 +23,7 @@
 #define KEEPALIVE_TIMEOUT_S 5
 /* libwebsockets allocates this much for each WebSocket, and hands messages up in pieces of it. */
 #define RECEIVE_PIECE 512
-/* One send is cut at this size: at least the largest write that ws makes. */
+/* One send is cut at this size, and the rest is kept as if the socket were full. */
 #define SEND_PIECE (LWS_PRE + 131072)
 #define SERVICE_BUFFER 4096
 #define HEADER_BYTES_MAX 65535
@@ -84,9 +84,6 @@ static void forget_guest(struct lws *wsi)
         guest_free(g);
     }
 }
-
-/* ---- requests
- * -------------------------------------------------------------------------------------- */
 
 static void find_client(struct lws *wsi, struct guest *g)
 {
@@ -221,9 +218,6 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     }
 }
 
-/* ---- accepting
- * ------------------------------------------------------------------------------------- */
-
 /* libwebsockets closes fd when it cannot take it, and may or may not have made a connection out of
  * it by then, whose end frees the guest; server.adopting tells which. */
 static void adopt(void *ctx, int fd, const struct sockaddr_storage *peer)
@@ -274,9 +268,6 @@ static void close_all(struct endpoint *e)
         listener_close(e->listeners[--e->listener_count]);
     }
 }
-
-/* ---- set-up
- * ---------------------------------------------------------------------------------------- */
 
 /* libwebsockets' errors, nearly always about one bad request, go to our log, which bounds their
  * rate. Its own date and level come first in the line: "[2026/11/22 21:36:17:0051] E: …". */

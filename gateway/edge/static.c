@@ -57,9 +57,6 @@ struct static_site {
     bool full; /* the one warning about too many files was given */
 };
 
-/* ---- loading
- * --------------------------------------------------------------------------------------- */
-
 static struct str key_of(const void *item)
 {
     const struct file *f = item;
@@ -171,9 +168,6 @@ static void add_folder(struct static_site *s, int dir, const char *prefix, unsig
     }
     closedir(entries);
 }
-
-/* ---- serving
- * --------------------------------------------------------------------------------------- */
 
 static void serve_file(const struct static_site *s, struct str path, struct http_answer *answer)
 {

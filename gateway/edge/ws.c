@@ -72,6 +72,7 @@ struct ws_conn {
     bool closing; /* the close frame is queued or written: nothing else goes out */
     bool broken;  /* a write failed */
     bool heartbeat_sent;
+    bool tell_sent; /* the session waits for on_sent */
     char ip[IP_MAX];
 };
 
@@ -90,9 +91,6 @@ static uint64_t min_u64(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
 }
-
-/* ---- writing
- * ------------------------------------------------------------------------------------- */
 
 /* Ends a connection from outside of libwebsockets' callbacks. */
 static void kill_conn(struct ws_conn *c)
@@ -145,6 +143,17 @@ static void write_own(struct ws_conn *c)
     buf_fini(&c->own);
 }
 
+static bool can_write(const struct ws_conn *c);
+
+/* Whoever waits for it hears that nothing waits any more. */
+static void notify_sent(struct ws_conn *c)
+{
+    if (c->tell_sent && c->own.len == 0 && can_write(c) && !c->closing) {
+        c->tell_sent = false;
+        c->ws->handlers.on_sent(c->session);
+    }
+}
+
 static bool can_write(const struct ws_conn *c)
 {
     return c->blocked_ms == 0 && !c->broken;
@@ -193,9 +202,6 @@ static void add_own(struct ws_conn *c, struct str frames)
     schedule(c->ws);
 }
 
-/* ---- the slow
- * ------------------------------------------------------------------------------------ */
-
 static uint64_t backlog_of(const struct ws_conn *c)
 {
     uint64_t bytes = c->own.len + c->cut_bytes;
@@ -233,9 +239,6 @@ static void tell_cuts(struct ws_conn *c)
         }
     }
 }
-
-/* ---- the flush
- * ----------------------------------------------------------------------------------- */
 
 static void visit(struct outlog_reader *r)
 {
@@ -290,7 +293,8 @@ static enum turn flush_log(struct outlog *log, unsigned budget, uint64_t *due_us
 }
 
 /* True when the sockets are to be looked at once more before anything is written: what has arrived
- * behind the news at hand then goes out in the same writes. */
+ * behind the news at hand then goes out in the same writes. News that never stop wait only once:
+ * until a look brings nothing, the flush goes on. */
 static bool look_again(struct ws *ws)
 {
     bool news = ws->appended != ws->seen;
@@ -328,7 +332,9 @@ static void flush(void *ctx)
     }
     list_splice(&turn, &ws->dirty_conns);
     for (struct list *it = list_pop(&turn); it != NULL; it = list_pop(&turn)) {
-        write_own(container_of(it, struct ws_conn, in_dirty));
+        struct ws_conn *c = container_of(it, struct ws_conn, in_dirty);
+        write_own(c);
+        notify_sent(c);
     }
     if (more) {
         loop_task_next(ws->flush);
@@ -337,9 +343,6 @@ static void flush(void *ctx)
         loop_timer_start_us(ws->wait, due_us > now_us ? due_us - now_us : 0);
     }
 }
-
-/* ---- time
- * ---------------------------------------------------------------------------------------- */
 
 static void send_heartbeat(struct ws_conn *c)
 {
@@ -384,9 +387,6 @@ static void on_timer(struct wheel_timer *t)
     }
     wheel_start(ws->wheel, &c->timer, wait);
 }
-
-/* ---- what libwebsockets tells
- * -------------------------------------------------------------------- */
 
 size_t ws_conn_size(void)
 {
@@ -508,6 +508,7 @@ int ws_writeable(struct ws_conn *c)
     if (c->blocked_ms == 0) {
         c->cut_bytes = 0;
     }
+    notify_sent(c);
     return c->broken ? -1 : 0;
 }
 
@@ -546,8 +547,8 @@ int ws_peer_close(struct ws_conn *c, const unsigned char *payload, size_t len)
     return -1;
 }
 
-/* Either the socket is gone, or a close frame of libwebsockets' own follows, behind which nothing may
- * come (RFC 6455, section 5.5.1). It prepares one by itself only for frames that are wrong. */
+/* Either the socket is gone, or a close frame of libwebsockets' own follows, behind which nothing
+ * may come (RFC 6455, section 5.5.1). It prepares one by itself only for frames that are wrong. */
 void ws_dropped(struct ws_conn *c)
 {
     if (c->ws == NULL || c->closing) {
@@ -579,9 +580,6 @@ void ws_closed(struct ws_conn *c)
     buf_fini(&c->incoming);
     c->ws = NULL;
 }
-
-/* ---- what the rooms and sessions ask
- * ------------------------------------------------------------- */
 
 struct ws *ws_new(struct loop *loop, struct wheel *wheel, const struct config *config,
                   struct stats *stats, const struct ws_handlers *handlers)
@@ -619,7 +617,11 @@ void ws_send(struct ws_conn *c, struct str text)
     if (c->closing || c->broken) {
         return;
     }
-    if (c->own.len + text.len > c->ws->config->client.backlog_hard) {
+    size_t most = c->ws->config->client.backlog_hard;
+    if (c->own.len + text.len > most) {
+        write_own(c); /* much in one turn is not slow: the socket may take it */
+    }
+    if (c->own.len > 0 && c->own.len + text.len > most) {
         ws_close(c, CLOSE_SLOW);
         return;
     }
@@ -643,6 +645,12 @@ void ws_close(struct ws_conn *c, enum close_reason reason)
     c->closing = true;
     c->reason = reason;
     wheel_start(c->ws->wheel, &c->timer, CLOSE_WAIT_MS);
+}
+
+void ws_tell_sent(struct ws_conn *c)
+{
+    c->tell_sent = true;
+    add_own(c, (struct str){"", 0});
 }
 
 bool ws_closing(const struct ws_conn *c)

@@ -36,6 +36,8 @@ struct ws_handlers {
     /* This reader's backlog passed backlog_soft and was cut, maybe several times; now it reads
      * again. What is sent to the connection from here comes before what the log brings next. */
     void (*on_cut)(struct outlog_reader *reader, const struct outlog_cut *cut);
+    /* Everything that was sent to it when ws_tell_sent was called has gone to the socket. */
+    void (*on_sent)(void *session);
     void (*on_close)(void *session, enum close_reason reason);
     void *ctx;
 };
@@ -45,8 +47,11 @@ struct ws *ws_new(struct loop *loop, struct wheel *wheel, const struct config *c
                   struct stats *stats, const struct ws_handlers *handlers);
 void ws_free(struct ws *ws); /* every connection was closed before */
 
-/* Sends one text message to this connection alone; text is copied. After ws_close: ignored. */
+/* Sends one text message to this connection alone; text is copied. After ws_close: ignored. A
+ * connection that takes nothing, and for which more than backlog_hard waits, is closed. */
 void ws_send(struct ws_conn *c, struct str text);
+/* Asks for one on_sent: for who has more to send than should wait. */
+void ws_tell_sent(struct ws_conn *c);
 
 /* Sends a close frame with the reason's code and word behind what was sent before, then ends the
  * connection: at the peer's answer, or 2 s later. The first reason counts. */

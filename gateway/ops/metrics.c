@@ -68,9 +68,6 @@ static void add_labelled(struct buf *page, const char *name, const char *label,
     add_value(page, value);
 }
 
-/* ---- families that stats.h has a table for
- * ------------------------------------------------------------ */
-
 static const char *const reject_labels[] = {
 #define X(id, label, status, code, text) label,
     STATS_REJECTS(X)
@@ -123,9 +120,6 @@ static void add_families(struct buf *page, const struct stats *stats)
         }
     }
 }
-
-/* ---- families whose labels the protocol names
- * ---------------------------------------------------------- */
 
 static void add_received(struct buf *page, const struct stats *stats)
 {

@@ -98,7 +98,8 @@ def _assert_serves(port):
 
 def _assert_closed(port, rows):
     """Sends every row on a connection of its own, all at once; each must end with one of its codes.
-    Where libwebsockets closes by itself it does not see our CLOSE; the gateway hangs up 2 s later."""
+    Where libwebsockets closes by itself it does not see our CLOSE, and the gateway hangs up 2 s
+    later."""
     wrong = []
     with connections([port], len(rows)) as clients:
         for client, (data, _) in zip(clients, rows.values()):
@@ -116,6 +117,17 @@ def _assert_closed(port, rows):
 @test("memory", "haproxy")
 def a_wrong_frame_is_closed_with_its_code(cluster):
     _assert_closed(cluster.port, CLOSED)
+
+
+@test("memory", "haproxy")
+def a_close_says_why_in_a_word(cluster):
+    for what, code, reason in (("W8 invalid UTF-8", 1007, "utf8"),
+                               ("W16 one byte more than the limit", 1009, "too_big"),
+                               ("W16 more than the limit in fragments", 1009, "too_big"),
+                               ("W18 a binary message", 1003, "binary")):
+        with Client(cluster.port) as client:
+            client.send_bytes(CLOSED[what][0])
+            client.expect_close(code, reason)
 
 
 @test("memory", "haproxy")

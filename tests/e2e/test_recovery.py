@@ -12,6 +12,7 @@ CLUSTERS = {
     "redis": dict(gateways=2, haproxy=False, settings=SETTINGS),
     "memory": dict(gateways=1, redis=False, haproxy=False, settings=SETTINGS),
     "short": dict(gateways=1, redis=False, haproxy=False, settings={"room.history_size": "5"}),
+    "big": dict(gateways=1, redis=False, haproxy=False, settings=SETTINGS),
     "none": dict(gateways=1, redis=False, haproxy=False, settings={"room.history_size": "0"}),
 }
 
@@ -125,6 +126,23 @@ def the_history_can_be_read_backwards_in_pages(cluster):
         assert bob.error_of("history", room=fresh("room"))["code"] == "not_joined"
         assert bob.request("history", room=room, before=1)["data"]["messages"] == []
         assert bob.request("history", room=room, before=10**12)["data"]["messages"][-1]["offset"] == 25
+
+
+@test("big")
+def a_replay_larger_than_the_hard_limit_reaches_a_reader_that_reads(cluster):
+    room, text = fresh("room"), "x" * 15000
+    with party(cluster.ports(1), room, "alice") as (alice,):
+        seen = _place(alice.chat(room, "0"))
+        for n in range(150):  # 2 MB; backlog_hard is 1 MB
+            alice.chat(room, f"{n} {text}")
+        with Client(cluster.ports(1)[0]) as bob:
+            assert bob.join(room, "bob", since=seen)["recovered"] is True
+            assert [t.split()[0] for t in _texts(bob, 150)] == [str(n) for n in range(150)]
+            for _ in range(4):
+                pages = [bob.ask("history", room=room, limit=100) for _ in range(3)]
+                for id_ in pages:
+                    page = bob.reply_to(id_)["data"]
+                    assert page["more"] and len(page["messages"]) >= 15, len(page["messages"])
 
 
 @test("none")

@@ -65,9 +65,6 @@ void fake_bus_set_id(const char *id)
     snprintf(bus.id, sizeof(bus.id), "%s", id);
 }
 
-/* ---- what the test does
- * -------------------------------------------------------------------------- */
-
 static struct bus_call *forget(struct note *n)
 {
     struct bus_call *call = n->call;
@@ -198,9 +195,6 @@ struct bus_position fake_position(char epoch, uint64_t offset)
     memset(position.epoch, epoch, BUS_EPOCH_LEN);
     return position;
 }
-
-/* ---- what the gateway asks
- * ----------------------------------------------------------------------- */
 
 /* Begins a line with its words; "-" for an empty one. */
 static void begin(const char *verb, const struct str *words, size_t count)

@@ -25,6 +25,7 @@ struct ws_conn {
     void *session;
     uint64_t id;
     bool closing;
+    bool tell_sent;
 };
 
 static void hear(struct ws_conn *c, struct str text)
@@ -32,9 +33,6 @@ static void hear(struct ws_conn *c, struct str text)
     BUF_LIT(&c->heard, "\n");
     buf_add(&c->heard, text);
 }
-
-/* ---- the logs
- * ------------------------------------------------------------------------------------ */
 
 static size_t frame_text(struct str run, struct str *text)
 {
@@ -77,9 +75,6 @@ static void flush(struct ws *ws)
         }
     }
 }
-
-/* ---- what the test does
- * -------------------------------------------------------------------------- */
 
 struct ws_conn *fake_ws_open(struct ws *ws)
 {
@@ -126,6 +121,13 @@ void fake_ws_cut(struct ws_conn *c)
     }
 }
 
+void fake_ws_drain(struct ws_conn *c)
+{
+    ck_assert(c->tell_sent);
+    c->tell_sent = false;
+    c->ws->handlers.on_sent(c->session);
+}
+
 void fake_ws_end(struct ws_conn *c, enum close_reason reason)
 {
     list_remove(&c->in_ws);
@@ -144,9 +146,6 @@ void fake_ws_end_all(struct ws *ws)
     }
     flush(ws);
 }
-
-/* ---- what the gateway asks
- * ----------------------------------------------------------------------- */
 
 struct ws *ws_new(struct loop *loop, struct wheel *wheel, const struct config *config,
                   struct stats *stats, const struct ws_handlers *handlers)
@@ -212,6 +211,11 @@ void ws_follow(struct ws_conn *c, struct outlog *log, struct outlog_reader *read
     reader->conn = c;
     reader->held = 0;
     list_push(&c->readers, &reader->in_conn);
+}
+
+void ws_tell_sent(struct ws_conn *c)
+{
+    c->tell_sent = true;
 }
 
 void ws_hold(struct outlog_reader *reader)

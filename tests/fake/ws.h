@@ -14,6 +14,8 @@ void fake_ws_say(struct ws_conn *c, const char *text);
 const char *fake_ws_heard(struct ws_conn *c);
 /* The slow reader: whatever it has not read of its logs is cut. */
 void fake_ws_cut(struct ws_conn *c);
+/* The socket has taken what was sent; somebody must wait for it. */
+void fake_ws_drain(struct ws_conn *c);
 void fake_ws_end(struct ws_conn *c, enum close_reason reason); /* c is gone after it */
 void fake_ws_end_all(struct ws *ws);
 

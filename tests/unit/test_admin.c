@@ -11,9 +11,6 @@
 
 #include <stdlib.h>
 
-/* ---- fakes: what the page asks about
- * ------------------------------------------------------------------ */
-
 static struct bus_health health = {true, "ok", "ok"};
 static uint64_t lag_us;
 
@@ -38,9 +35,6 @@ uint64_t loop_lag_us(const struct loop *l)
     (void)l;
     return lag_us;
 }
-
-/* ---- tests
- * ------------------------------------------------------------------------------------------ */
 
 static char gateway_name[] = "gw-\"1\"";
 static struct config config = {.server = {.gateway_name = gateway_name}, .metrics = {true}};

@@ -11,9 +11,6 @@ static struct follow follow;
 static struct buf noted;
 static struct bus_call *opening;
 
-/* ---- the owner
- * ----------------------------------------------------------------------------------- */
-
 static void on_message(void *owner, struct str line, uint64_t offset)
 {
     ck_assert_ptr_eq(owner, &world);
@@ -69,9 +66,6 @@ static void expect_noted(const char *words)
     ck_assert_str_eq(noted.ptr, words);
     buf_clear(&noted);
 }
-
-/* ---- the bus
- * ------------------------------------------------------------------------------------- */
 
 static void log_lines(char epoch, uint64_t first, uint64_t last)
 {
@@ -133,9 +127,6 @@ static void end(void)
     buf_fini(&noted);
     world_end_context(&world);
 }
-
-/* ---- tests
- * --------------------------------------------------------------------------------------- */
 
 START_TEST(an_opened_room_goes_on_from_the_state_it_was_told)
 {
@@ -333,9 +324,6 @@ START_TEST(an_open_that_fails_comes_alive_when_the_link_does)
 }
 END_TEST
 
-/* ---- epochs
- * -------------------------------------------------------------------------------------- */
-
 START_TEST(a_new_epoch_begins_with_the_first_batch_of_it_that_was_seen)
 {
     start_live();
@@ -406,9 +394,6 @@ START_TEST(an_epoch_that_begins_while_the_state_is_read_is_asked_about_once_more
     end();
 }
 END_TEST
-
-/* ---- bounds
- * -------------------------------------------------------------------------------------- */
 
 static char long_text[300 * 1024];
 

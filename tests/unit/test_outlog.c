@@ -469,9 +469,6 @@ START_TEST(ten_thousand_chunks_held_by_one_reader_are_freed_without_recursion)
 }
 END_TEST
 
-/* ---- random histories beside a model
- * -------------------------------------------------------------- */
-
 /* Check writes a note at each of its own assertions: too slow for some millions. */
 #define expect(fact)             \
     do {                         \

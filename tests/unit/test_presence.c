@@ -138,9 +138,6 @@ static void state(const struct bus_register *registers, size_t count, bool link_
     state((const struct bus_register[]){__VA_ARGS__}, \
           ARRAY_LEN(((const struct bus_register[]){__VA_ARGS__})), (link_was_lost))
 
-/* ---- counting
- * ------------------------------------------------------------------------------------ */
-
 START_TEST(online_is_the_own_members_and_every_register)
 {
     start_with_alice();
@@ -192,9 +189,6 @@ START_TEST(a_gateway_that_the_state_does_not_have_is_forgotten_unless_its_digest
     end();
 }
 END_TEST
-
-/* ---- the own register
- * ---------------------------------------------------------------------------- */
 
 START_TEST(what_happens_within_an_interval_is_one_change_and_one_digest)
 {
@@ -390,9 +384,6 @@ START_TEST(a_room_that_became_empty_settles_under_a_new_identity)
     end();
 }
 END_TEST
-
-/* ---- what members are told
- * ----------------------------------------------------------------------- */
 
 START_TEST(a_join_and_a_leave_of_one_name_cancel)
 {

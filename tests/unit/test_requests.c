@@ -63,9 +63,6 @@ static void converse(struct ws_conn *c, const struct exchange *table, size_t cou
     }
 }
 
-/* ---- the envelope
- * -------------------------------------------------------------------------------- */
-
 START_TEST(what_is_no_envelope_is_answered_by_why)
 {
     static const struct exchange table[] = {
@@ -150,9 +147,6 @@ START_TEST(ping_is_answered_pong_is_not_and_unknown_members_do_not_matter)
 }
 END_TEST
 
-/* ---- join
- * ---------------------------------------------------------------------------------------- */
-
 START_TEST(a_join_that_makes_no_sense_is_refused)
 {
     static const struct exchange nobody[] = {
@@ -205,9 +199,6 @@ START_TEST(a_connection_is_in_so_many_rooms_counting_joins_under_way)
     end();
 }
 END_TEST
-
-/* ---- chat
- * ---------------------------------------------------------------------------------------- */
 
 START_TEST(a_chat_is_published_as_the_gateway_sees_it_and_acked)
 {
@@ -322,9 +313,6 @@ START_TEST(what_the_bus_could_not_do_is_told_with_or_without_an_id)
 }
 END_TEST
 
-/* ---- direct, signal
- * ------------------------------------------------------------------------------ */
-
 START_TEST(a_direct_message_is_handed_on_and_acked)
 {
     start();
@@ -421,9 +409,6 @@ START_TEST(a_signal_reaches_the_others_not_its_sender)
 }
 END_TEST
 
-/* ---- presence
- * ------------------------------------------------------------------------------------ */
-
 START_TEST(a_presence_request_is_answered_by_a_page)
 {
     static const struct bus_member members[] = {{TEXT("alice"), 2}, {TEXT("bob"), 1}};
@@ -490,9 +475,6 @@ START_TEST(a_presence_request_that_makes_no_sense_is_refused)
 }
 END_TEST
 
-/* ---- leave
- * --------------------------------------------------------------------------------------- */
-
 START_TEST(leaving_always_succeeds)
 {
     static const struct exchange table[] = {
@@ -510,9 +492,6 @@ START_TEST(leaving_always_succeeds)
     end();
 }
 END_TEST
-
-/* ---- limits
- * -------------------------------------------------------------------------------------- */
 
 #define LIMITED(id, ms)                                                                    \
     "\n{\"type\":\"error\",\"id\":" id ",\"data\":{\"code\":\"rate_limited\",\"message\":" \

@@ -56,9 +56,6 @@ static void end(void)
     world_end(&world);
 }
 
-/* ---- joining
- * ------------------------------------------------------------------------------------- */
-
 START_TEST(a_join_waits_for_the_room_and_for_the_user)
 {
     for (unsigned user_first = 0; user_first < 2; user_first++) {
@@ -287,9 +284,6 @@ START_TEST(a_join_with_since_recovers_only_where_nothing_was_missed)
 }
 END_TEST
 
-/* ---- hearing
- * ------------------------------------------------------------------------------------- */
-
 START_TEST(members_hear_the_room_whatever_the_link_does)
 {
     world_start(&world);
@@ -377,9 +371,6 @@ START_TEST(after_leave_nothing_of_the_room_is_heard)
     end();
 }
 END_TEST
-
-/* ---- rooms come and go
- * --------------------------------------------------------------------------- */
 
 START_TEST(a_room_closes_when_the_bus_knows_that_it_is_empty)
 {
@@ -525,9 +516,6 @@ START_TEST(an_empty_room_closes_when_its_register_went_with_the_old_identity)
 }
 END_TEST
 
-/* ---- users
- * --------------------------------------------------------------------------------------- */
-
 START_TEST(a_user_is_subscribed_with_the_first_connection_and_unsubscribed_with_the_last)
 {
     world_start(&world);
@@ -563,9 +551,6 @@ START_TEST(a_user_who_left_before_it_was_subscribed_may_come_back)
     end();
 }
 END_TEST
-
-/* ---- the end
- * ------------------------------------------------------------------------------------- */
 
 static unsigned emptied;
 
