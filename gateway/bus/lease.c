@@ -56,6 +56,7 @@ enum lease_verdict lease_reading(struct lease *l, struct str id, uint64_t counte
         p = add(l, id);
     }
     p->listed = true;
+    p->stands = false;
     if (!p->timed || p->counter != counter) {
         p->timed = true;
         p->counter = counter;
@@ -66,10 +67,12 @@ enum lease_verdict lease_reading(struct lease *l, struct str id, uint64_t counte
     if (quiet_ms >= l->slow_ms) {
         return LEASE_DEAD;
     }
-    if (!p->unheard || now_ms < l->fast_from_ms) {
-        return LEASE_ALIVE;
+    bool suspect = p->unheard && now_ms >= l->fast_from_ms;
+    if (suspect && quiet_ms >= LEASE_QUIET_MS) {
+        return LEASE_DEAD;
     }
-    return quiet_ms >= LEASE_QUIET_MS ? LEASE_DEAD : LEASE_SUSPECT;
+    p->stands = true;
+    return suspect ? LEASE_SUSPECT : LEASE_ALIVE;
 }
 
 bool lease_subscribers(struct lease *l, struct str id, uint64_t count)
@@ -96,14 +99,27 @@ void lease_forget(struct lease *l, struct str id)
     }
 }
 
+/* When either rule could find it dead; 0 when it gives no reason to look. */
+static uint64_t look_ms(const struct lease *l, const struct lease_peer *p)
+{
+    uint64_t slow = p->stands ? p->since_ms + l->slow_ms : 0;
+    if (!p->unheard) {
+        return slow;
+    }
+    uint64_t fast = p->since_ms + LEASE_QUIET_MS;
+    fast = fast < l->fast_from_ms ? l->fast_from_ms : fast;
+    return slow != 0 && slow < fast ? slow : fast;
+}
+
 uint64_t lease_next_look_ms(const struct lease *l)
 {
     uint64_t next = 0;
     list_each (it, &l->peers) {
         const struct lease_peer *p = container_of(it, struct lease_peer, in_order);
-        if (p->unheard && p->timed && (next == 0 || p->since_ms + LEASE_QUIET_MS < next)) {
-            next = p->since_ms + LEASE_QUIET_MS;
+        uint64_t look = p->timed ? look_ms(l, p) : 0;
+        if (look != 0 && (next == 0 || look < next)) {
+            next = look;
         }
     }
-    return next != 0 && next < l->fast_from_ms ? l->fast_from_ms : next;
+    return next;
 }

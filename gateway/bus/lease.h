@@ -33,6 +33,7 @@ struct lease_peer {
     uint64_t counter, since_ms;
     bool timed;          /* counter and since_ms hold */
     bool unheard;        /* the last look found no subscriber on its own channel */
+    bool stands;         /* the last reading found the counter unchanged, and no death */
     bool listed;         /* was in the list that is being read: its reader's to use */
     char id[BUS_ID_MAX]; /* NUL-terminated */
 };
@@ -60,7 +61,7 @@ bool lease_subscribers(struct lease *l, struct str id, uint64_t count);
 struct lease_peer *lease_find(struct lease *l, struct str id); /* NULL: not known */
 void lease_forget(struct lease *l, struct str id);
 
-/* When the next suspect is to be read again; 0 when there is none. */
+/* When one whose counter stands, or a suspect, is to be read again; 0 when there is none. */
 uint64_t lease_next_look_ms(const struct lease *l);
 
 #endif

@@ -19,8 +19,9 @@
 #define STALL_MS 2000
 
 /* The rotation: a look at the others' channels in every second tick; in the ticks between
- * alternately the beat and the others' counters, whose fifth look is at what was left half reaped.
- */
+ * alternately the others' counters and the beat, every fifth of which gives way to a look at what
+ * was left half reaped. (The counters may not: the time of a frozen gateway runs from the first
+ * reading of its last value.) */
 #define ROTATION 4
 #define LEFTOVERS_EVERY 5
 
@@ -249,12 +250,12 @@ static void rotate(struct redis *s)
         if (!list_empty(&s->lease.peers)) {
             others_read_channels(s);
         }
-    } else if (turn % ROTATION == 1) {
-        beat(s);
+    } else if (turn % ROTATION != 1) {
+        others_read(s);
     } else if (turn / ROTATION % LEFTOVERS_EVERY == LEFTOVERS_EVERY - 1) {
         others_read_leftovers(s);
     } else {
-        others_read(s);
+        beat(s);
     }
 }
 

@@ -48,6 +48,26 @@ def a_direct_message_comes_once_however_many_rooms_are_shared(cluster):
 
 
 @test("redis", "memory")
+def a_thousand_addressees_get_a_thousand_answers(cluster):
+    # P11: some are there, on all gateways and in a room of their own, most are not.
+    names = [fresh("bob") for _ in range(1000)]
+    with party(cluster.ports(1), fresh("room"), fresh("alice")) as (alice,), \
+            connections(cluster.ports(3), 20) as present:
+        for client, name in zip(present, names):
+            client.join(fresh("room"), name)
+        alice.timeout_s = 20
+        ids = [alice.ask("direct", to=name, text=name) for name in reversed(names)]
+        for id_, name in zip(ids, reversed(names)):
+            data = alice.reply_to(id_)["data"]
+            there = name in names[:len(present)]
+            assert data == {"to": name} if there else data["code"] == "not_online", (name, data)
+        for client, name in zip(present, names):
+            assert client.expect("direct")["data"]["text"] == name
+            client.ping()
+            assert not client.take_all("direct"), "what was meant for another"
+
+
+@test("redis", "memory")
 def nobody_there_is_not_online(cluster):
     with party(cluster.ports(1), fresh("room"), fresh("alice")) as (alice,):
         error = alice.error_of("direct", to=fresh("nobody"), text="x")

@@ -146,6 +146,90 @@ def a_frozen_gateway_is_reaped_and_returns_without_double_members(cluster):
         victim.wait_ready()
 
 
+@test("main", long=True)
+def a_gateway_that_stood_still_under_load_goes_on_under_a_new_id(cluster):
+    # SIGSTOP for longer than the lease, while everybody speaks: reaped, it comes back as another.
+    _settle(cluster)
+    room, victim = fresh("room"), cluster.gateways[0]
+    with party(cluster.ports(3), room, "alice", "bob", "carol", "dave") as members:
+        mine, others = [members[0], members[3]], members[1:3]
+
+        def speak(speakers, for_s, over=lambda: False):
+            ends = time.monotonic() + for_s
+            while time.monotonic() < ends and not over():
+                for client in speakers:
+                    client.send("chat", room=room, text="load")
+                    client.take_all("chat")
+                pump_all(speakers, 0.02)
+        before = _ids(cluster, victim)
+        speak(members, 0.5)
+        victim.freeze()
+        asked = [(c, c.ask("chat", room=room, text=f"from {c.user}, meanwhile")) for c in mine]
+        speak(others, 7)
+        assert [c.online[room] for c in others] == [2, 2], [c.online[room] for c in others]
+        assert not _ids(cluster, victim), "the dead one's entry is gone"
+        victim.thaw()
+        back = time.monotonic()
+        speak(members, 2, lambda: all(c.online[room] == 4 for c in members))
+        took = time.monotonic() - back
+        assert [c.online[room] for c in members] == [4] * 4, f"after {took:.1f} s"
+        assert len(_ids(cluster, victim)) == 1 and not _ids(cluster, victim) & before
+        for client in members:
+            data = client.request("presence", room=room)["data"]
+            assert {m["user"]: m["connections"] for m in data["members"]} == {
+                "alice": 1, "bob": 1, "carol": 1, "dave": 1}, data
+        # No connection broke; what they asked was answered, and an ack was no lie: the clients check
+        # that no offset is left out.
+        for client, id_ in asked:
+            assert client.reply_to(id_)["type"] in ("ack", "error")
+        last = members[3].chat(room, "last")
+        for client in members:
+            client.expect("chat", offset=last["offset"])
+    victim.wait_ready()
+
+
+def _ids(cluster, gateway):
+    """The ids under which a gateway is registered now."""
+    return {id_ for id_ in cluster.redis.call("HKEYS", "parley:gateways")
+            if id_.startswith(gateway.name)}
+
+
+@test("main")
+def who_joins_while_the_gateway_drains_is_sent_elsewhere(cluster):
+    # P22. In the grace it still serves; after `bye` a join is refused and nobody becomes a member.
+    room, late, leaver = fresh("room"), fresh("late"), cluster.gateways[2]
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(Client(leaver.port)) for _ in range(12)]
+        watcher = stack.enter_context(Client(cluster.gateways[0].port))
+        watcher.join(late, "watcher")
+        leaver.terminate()
+        until(lambda: leaver.readyz() == 503, 2, "not ready")
+        clients[0].join(room, "user-0")
+        asked, refused = {}, []
+
+        def ask_at_bye():
+            for n, client in enumerate(clients):
+                if client not in asked and client.take_all("bye"):
+                    asked[client] = client.ask("join", room=late, user=f"user-{n}")
+            return all(c.closed for c in clients)
+        until_all(clients, ask_at_bye, 8, "everybody is sent away")
+        for client, id_ in asked.items():
+            client.expect_close(4000, "moved")
+            for message in client.inbox:
+                assert message["type"] != "welcome", message
+                if message.get("id") == id_:
+                    refused.append(message["data"])
+        assert len(asked) == len(clients) and refused, "nobody was told"
+        for error in refused:
+            assert error["code"] == "unavailable" and error["retry_after"] > 0, error
+        assert watcher.request("presence", room=late)["data"]["online"] == 1
+        assert leaver.wait_exit(10) == 0
+        again, _ = _reconnect(cluster.haproxy.port, late, "user-0", 5)
+        stack.callback(again.close)
+        watcher.wait_online(late, 2)
+    leaver.restart()
+
+
 @test("main")
 def sigterm_says_bye_closes_with_4000_and_exits_with_0(cluster):
     room, leaver = fresh("room"), cluster.gateways[1]

@@ -179,6 +179,30 @@ def a_wrong_type_under_a_key_is_an_error_and_never_a_crash(cluster):
 
 
 @test("main")
+def libraries_of_other_numbers_stay_and_do_not_matter(cluster):
+    # A rolling upgrade: older and newer gateways keep their functions beside ours.
+    others = [f"#!lua name=parley{n}\nredis.register_function('parley{n}_publish', "
+              f"function() return '{n}' end)" for n in (0, 2)]
+    for code in others:
+        cluster.redis.call("FUNCTION", "LOAD", code)
+
+    def libraries():
+        listed = cluster.redis.call("FUNCTION", "LIST", "LIBRARYNAME", "parley*", "WITHCODE")
+        return {entry[1]: entry[entry.index("library_code") + 1] for entry in listed}
+    room = fresh("room")
+    with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):
+        assert alice.chat(room, "hello")["offset"] == 1
+        bob.expect("chat", offset=1)
+        before = libraries()
+        assert set(before) == {"parley0", "parley1", "parley2"}, set(before)
+        assert [before["parley0"], before["parley2"]] == others, "nobody touches them"
+        cluster.redis.call("FUNCTION", "DELETE", "parley1")
+        bob.chat(room, "loaded again")
+        alice.expect("chat", text="loaded again")
+    assert libraries() == before
+
+
+@test("main")
 def the_text_of_a_room_can_be_watched(cluster):
     room = fresh("room")
     with party(cluster.ports(2), room, "alice", "bob") as (alice, _bob), \

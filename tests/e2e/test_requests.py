@@ -49,6 +49,26 @@ def types_of_the_gateway_are_unknown_from_a_client(cluster):
 
 
 @test("redis", "memory")
+def a_presence_of_a_client_is_a_question_whatever_it_claims(cluster):
+    room = fresh("room")
+    with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):
+        reply = alice.request("presence", room=room, online=99, joined=["eve"], left=["bob"])
+        assert reply["type"] == "presence" and reply["data"]["online"] == 2, reply
+        bob.ping()
+        assert bob.others(room) in ({}, {"alice": 1}) and bob.online[room] == 2, bob.people[room]
+
+
+@test("redis", "memory")
+def requests_that_need_data_are_refused_without(cluster):
+    with party(cluster.ports(1), fresh("room"), "alice") as (alice,):
+        for type_ in ("join", "leave", "chat", "direct", "signal", "presence", "history"):
+            assert alice.error_of(type_)["code"] == "bad_envelope", type_
+        for type_ in ("ping", "pong"):
+            alice.send_text('{"type":"%s"}' % type_)
+        alice.expect("pong")
+
+
+@test("redis", "memory")
 def texts_are_checked(cluster):
     room = fresh("room")
     with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):

@@ -143,6 +143,34 @@ def at_rest_a_gateway_uses_next_to_no_cpu(cluster):
         assert used < 0.05, f"{used:.0%} of a CPU at rest"
 
 
+@test("redis")
+def every_key_of_an_empty_room_expires_and_no_channel_stays(cluster):
+    redis = cluster.redis
+    rooms, names = [fresh("room") for _ in range(5)], [fresh("user") for _ in range(10)]
+    with connections(cluster.ports(1), len(names)) as clients:
+        for client, name in zip(clients, names):
+            for room in rooms:
+                client.join(room, name)
+            client.chat(rooms[0], "hello", key="k")
+            assert client.request("direct", to=names[0], text="x", key="k")["type"] == "ack"
+        for client in clients[:5]:
+            for room in rooms:
+                client.request("leave", room=room)
+        for client in clients[5:]:
+            client.drop()
+
+    def lasting():
+        return [key for key in redis.call("KEYS", "parley:*")
+                if key != "parley:gateways" and redis.call("PTTL", key) == -1]
+    until(lambda: not lasting(), 6, lambda: f"every key has a time to live; not so: {lasting()}")
+    kept = redis.call("KEYS", "parley:*")
+    assert any(key.endswith(":log") for key in kept) and any(":key:" in key for key in kept), kept
+    for key in kept:
+        assert redis.call("PTTL", key) <= 2 * 3600 * 1000, f"{key} lives for too long"
+    until(lambda: not [c for c in redis.call("PUBSUB", "CHANNELS") if ":room:" in c or ":user:" in c],
+          4, lambda: f"no room and no user is followed: {redis.call('PUBSUB', 'CHANNELS')}")
+
+
 @test("memory")
 def everything_is_given_back_when_the_clients_are_gone(cluster):
     gateway = cluster.gateways[0]

@@ -143,6 +143,18 @@ def a_key_publishes_once_and_repeats_the_first_offset(cluster):
 
 
 @test("redis", "memory")
+def a_key_used_for_another_text_is_acked_with_the_first_and_says_nothing(cluster):
+    room = fresh("room")
+    with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):
+        first = alice.chat(room, "the first", key="k")
+        other = alice.chat(room, "another text", key="k")
+        assert (other["epoch"], other["offset"]) == (first["epoch"], first["offset"]), other
+        last = alice.chat(room, "last")
+        bob.expect("chat", offset=last["offset"])
+        assert [m["data"]["text"] for m in bob.take_all("chat")] == ["the first"]
+
+
+@test("redis", "memory")
 def a_key_repeated_in_one_burst_publishes_once(cluster):
     room = fresh("room")
     with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):

@@ -60,6 +60,26 @@ START_TEST(a_subscriber_saves_from_the_quick_rule_and_not_from_the_slow_one)
 }
 END_TEST
 
+START_TEST(a_counter_that_stands_is_read_again_when_its_time_is_over)
+{
+    struct lease l;
+    lease_init(&l, SLOW_MS);
+    (void)lease_reading(&l, PEER, 7, 90, 100);
+    (void)lease_reading(&l, STR("gw-c"), 1, 90, 100);
+    ck_assert_uint_eq(lease_next_look_ms(&l), 0);
+    (void)lease_reading(&l, PEER, 7, 2000, 2001);
+    (void)lease_reading(&l, STR("gw-c"), 5, 2000, 2001);
+    ck_assert_uint_eq(lease_next_look_ms(&l), 5100);
+    ck_assert_int_eq(lease_reading(&l, PEER, 7, 5100, 5101), LEASE_DEAD);
+    ck_assert_uint_eq(lease_next_look_ms(&l), 0); /* the sentence is under way */
+    (void)lease_reading(&l, STR("gw-c"), 5, 5100, 5101);
+    ck_assert_uint_eq(lease_next_look_ms(&l), 7001);
+    lease_restart(&l, 6000, false);
+    ck_assert_uint_eq(lease_next_look_ms(&l), 0);
+    lease_fini(&l);
+}
+END_TEST
+
 START_TEST(a_subscriber_that_comes_back_ends_the_suspicion)
 {
     struct lease l;
@@ -133,6 +153,7 @@ UNIT_MAIN("bus_lease", a_counter_that_rises_is_alive_even_when_nobody_subscribes
           silent_for_700_ms_without_a_subscriber_is_dead,
           the_reading_of_a_suspect_that_moved_on_starts_its_time_anew,
           a_subscriber_saves_from_the_quick_rule_and_not_from_the_slow_one,
+          a_counter_that_stands_is_read_again_when_its_time_is_over,
           a_subscriber_that_comes_back_ends_the_suspicion,
           a_slow_reply_never_makes_a_counter_look_older,
           after_a_restart_of_the_timers_nobody_is_judged_by_what_was_before,
