@@ -15,8 +15,6 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
 #define LOG_EVENTS(X)                 \
     X(START, "start")                 \
     X(READY, "ready")                 \
-    X(RELOAD, "reload")               \
-    X(RELOAD_FAILED, "reload_failed") \
     X(DRAIN, "drain")                 \
     X(STOP, "stop")                   \
     X(CONN_OPEN, "conn_open")         \
@@ -24,7 +22,6 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
     X(CONN_REJECT, "conn_reject")     \
     X(JOIN, "join")                   \
     X(LEAVE, "leave")                 \
-    X(KICK, "kick")                   \
     X(RATE_LIMITED, "rate_limited")   \
     X(SLOW_CONSUMER, "slow_consumer") \
     X(REDIS_UP, "redis_up")           \
@@ -36,7 +33,6 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
     X(GATEWAY_LOST, "gateway_lost")   \
     X(GATEWAY_ID, "gateway_id")       \
     X(ACCEPT, "accept")               \
-    X(API, "api")                     \
     X(CONFIG, "config")               \
     X(INSECURE, "insecure")           \
     X(SUPPRESSED, "log_suppressed")

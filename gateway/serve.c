@@ -190,6 +190,9 @@ int serve(struct config *config)
               config->log.rate_limit, STDERR_FILENO);
     LOG(INFO, START, F_TEXT("version", PARLEY_VERSION), F_TEXT("revision", PARLEY_REVISION),
         F_NUM("pid", getpid()), F_NUM("nofile", files_raise_limit()));
+    LOG(WARN, INSECURE,
+        F_TEXT("msg", "no tokens yet: whoever reaches the port may join any room "
+                      "under any free name"));
     build(&g);
     if (!open_bus(&g, err, sizeof(err))) {
         fprintf(stderr, "parley: %s\n", err);

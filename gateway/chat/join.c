@@ -2,6 +2,7 @@
 #include "gateway/chat/join.h"
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "gateway/chat/context.h"
 #include "gateway/chat/message.h"
 #include "gateway/chat/session.h"
@@ -160,6 +161,8 @@ static void become_member(struct join *j, struct room *room)
         m = xcalloc(1, sizeof(*m));
         m->session = s;
         room_join(room, m, s->conn, session_user(s));
+        LOG(DEBUG, JOIN, F_HEX("conn", ws_conn_id(s->conn)), F_STR("user", session_user(s)),
+            F_STR("room", room_name(room)));
     } else {
         list_remove(&m->in_session); /* joined last again */
         s->room_count--;

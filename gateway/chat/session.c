@@ -160,6 +160,8 @@ enum protocol_error ask_error(enum bus_err err)
 
 void session_leave(struct session *s, struct room_member *m, enum bus_mark mark)
 {
+    LOG(DEBUG, LEAVE, F_HEX("conn", ws_conn_id(s->conn)), F_STR("user", session_user(s)),
+        F_STR("room", room_name(m->room)));
     list_remove(&m->in_session);
     s->room_count--;
     room_leave(m, mark);

@@ -125,6 +125,15 @@ static int on_upgrade(struct lws *wsi)
     return 0;
 }
 
+/* A page whose socket was refused cannot see the status; it can ask for it with a plain request. */
+static enum stats_reject why_no_socket(const struct server *s)
+{
+    if (s->draining) {
+        return REJECT_DRAINING;
+    }
+    return s->stats->connections >= s->max_connections ? REJECT_FULL : REJECT_NO_UPGRADE;
+}
+
 static int on_request(struct lws *wsi)
 {
     struct guest *g = guest_of(wsi);
@@ -140,7 +149,7 @@ static int on_request(struct lws *wsi)
         return refuse(wsi, g, r, &why);
     }
     if (g->endpoint->path != NULL && str_equal(r->path, str_from(g->endpoint->path))) {
-        why = refusal_of(REJECT_NO_UPGRADE);
+        why = refusal_of(why_no_socket(g->endpoint->server));
         find_client(wsi, g);
         return refuse(wsi, g, r, &why);
     }

@@ -4,6 +4,7 @@
 #include "common/alloc.h"
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/map.h"
 #include "common/random.h"
 #include "common/utf8.h"
@@ -645,6 +646,10 @@ void ws_close(struct ws_conn *c, enum close_reason reason)
     c->closing = true;
     c->reason = reason;
     wheel_start(c->ws->wheel, &c->timer, CLOSE_WAIT_MS);
+    if (reason == CLOSE_SLOW) {
+        LOG(INFO, SLOW_CONSUMER, F_HEX("conn", c->id), F_STR("ip", ws_conn_ip(c)),
+            F_NUM("backlog", backlog_of(c)));
+    }
 }
 
 void ws_tell_sent(struct ws_conn *c)

@@ -131,8 +131,11 @@ def beyond_max_connections_the_answer_is_503_with_retry_after(cluster):
             response = refused.response
             assert response.status == 503, response
             assert int(response.headers["retry-after"]) >= 1, response
+        # A page sees no status of a refused socket: a plain request tells it.
+        plain = http1.http(cluster.port, "/ws")
+        assert plain.status == 503 and int(plain.headers["retry-after"]) >= 1, plain
         # Plain HTTP is still served, and a place that becomes free is given away.
-        assert http1.http(cluster.port, "/ws").status == 426
+        assert http1.http(cluster.port, "/nowhere").status == 404
         crowd[0].drop()
 
         def room_again():

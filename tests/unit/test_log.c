@@ -111,13 +111,13 @@ START_TEST(values_are_quoted_and_escaped_where_they_need_it)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char expected[200];
         start(LOG_FORMAT_LOGFMT, 0);
-        LOG(INFO, API, F_STR("v", rows[i].value));
+        LOG(INFO, CONFIG, F_STR("v", rows[i].value));
         int len =
-            snprintf(expected, sizeof(expected), TS "level=info event=api gateway=gw-2 v=%.*s\n",
+            snprintf(expected, sizeof(expected), TS "level=info event=config gateway=gw-2 v=%.*s\n",
                      STR_ARG(rows[i].logfmt));
         ck_assert_str_is(written(), ((struct str){expected, (size_t)len}));
         start(LOG_FORMAT_JSON, 0);
-        LOG(INFO, API, F_STR("v", rows[i].value));
+        LOG(INFO, CONFIG, F_STR("v", rows[i].value));
         struct str line = written();
         len = snprintf(expected, sizeof(expected), ",\"v\":%.*s}\n", STR_ARG(rows[i].json));
         ck_assert_str_is(((struct str){line.ptr + line.len - len, (size_t)len}),
@@ -129,13 +129,13 @@ END_TEST
 START_TEST(only_the_levels_asked_for_are_written)
 {
     start(LOG_FORMAT_LOGFMT, 0);
-    LOG(DEBUG, API, F_NUM("n", 1));
+    LOG(DEBUG, CONFIG, F_NUM("n", 1));
     ck_assert_uint_eq(written().len, 0);
     log_set_level(LOG_LEVEL_DEBUG);
-    LOG(DEBUG, API, F_NUM("n", 1));
+    LOG(DEBUG, CONFIG, F_NUM("n", 1));
     ck_assert_uint_eq(count_lines(written()), 1);
     log_set_level(LOG_LEVEL_ERROR);
-    LOG(WARN, API, F_NUM("n", 1));
+    LOG(WARN, CONFIG, F_NUM("n", 1));
     ck_assert_uint_eq(written().len, 0);
     ck_assert(log_wants(LOG_LEVEL_ERROR) && !log_wants(LOG_LEVEL_WARN));
 }
@@ -184,7 +184,7 @@ START_TEST(a_huge_value_is_cut_and_the_fields_behind_it_are_there)
     static char huge[100000];
     memset(huge, 'x', sizeof(huge));
     start(LOG_FORMAT_LOGFMT, 0);
-    LOG(INFO, API, F_STR("v", ((struct str){huge, sizeof(huge)})), F_NUM("n", 5));
+    LOG(INFO, CONFIG, F_STR("v", ((struct str){huge, sizeof(huge)})), F_NUM("n", 5));
     struct str line = written();
     static const char end[] = "xx\xE2\x80\xA6 n=5\n";
     ck_assert_uint_lt(line.len, 2000);
@@ -208,7 +208,7 @@ START_TEST(no_line_is_longer_than_what_a_pipe_takes_at_once)
             struct str v = {huge, len};
             for (int format = LOG_FORMAT_LOGFMT; format <= LOG_FORMAT_JSON; format++) {
                 log_setup(STR("gw-2"), LOG_LEVEL_INFO, (enum log_format)format, 0, pipe_fds[1]);
-                LOG(INFO, API, F_STR("a", v), F_STR("b", v), F_STR("c", v), F_STR("d", v),
+                LOG(INFO, CONFIG, F_STR("a", v), F_STR("b", v), F_STR("c", v), F_STR("d", v),
                     F_STR("e", v), F_STR("f", v), F_NUM("n", UINT64_MAX), F_HEX("h", UINT64_MAX));
                 struct str line = written();
                 ck_assert_uint_le(line.len, LINE_MAX_BYTES);
@@ -246,7 +246,7 @@ START_TEST(a_full_pipe_loses_whole_lines_and_does_not_block)
 {
     start(LOG_FORMAT_LOGFMT, 0);
     for (int i = 0; i < 10000; i++) {
-        LOG(INFO, API, F_NUM("i", i));
+        LOG(INFO, CONFIG, F_NUM("i", i));
     }
     struct str text = written();
     ck_assert_uint_gt(text.len, LINE_MAX_BYTES);
