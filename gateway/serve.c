@@ -94,7 +94,9 @@ static void on_signal(int signo, void *ctx)
         g->phase = LEAVING;
         g->stats.draining = 1;
         ops_set_state(g->ops, OPS_DRAINING);
-        LOG(INFO, DRAIN, F_TEXT("msg", "not ready any more; waiting for the balancer"),
+        LOG(INFO, DRAIN,
+            F_TEXT("msg", "not ready any more; waiting for the balancer; "
+                          "a second signal stops at once"),
             F_NUM("grace_ms", g->config->shutdown.grace_ms));
         loop_timer_start(g->timer, g->config->shutdown.grace_ms);
     } else if (g->phase < DRAINING) {

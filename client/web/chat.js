@@ -17,6 +17,8 @@ import { tab, tabStorage } from './store.js';
 import { nameList, reason } from './text.js';
 
 const TRIES = 5;
+/** Five tries take about 20 s in all: a gateway that is restarted by hand is found again. */
+const FIRST_DELAY_MS = 1_000;
 const LATENCY_EVERY_MS = 30_000;
 
 /**
@@ -51,6 +53,7 @@ export class Chat {
     this.#client = new Parley(endpoint(window.location), {
       user,
       maxRetries: TRIES,
+      minDelayMs: FIRST_DELAY_MS,
       latencyIntervalMs: LATENCY_EVERY_MS,
       storage: tabStorage,
       page: this.#page,

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
 # cmake -DINPUT=f.lua -DNAME=f_lua -DOUTPUT=path/without/suffix -P embed.cmake
-# Writes OUTPUT.h and OUTPUT.c, which hold the file as `const char NAME[]` (NUL-terminated) and `NAME_len`.
-file(READ ${INPUT} hex HEX)
+# Writes OUTPUT.h and OUTPUT.c, which hold the file as `const char NAME[]` (NUL-terminated) and `NAME_len`,
+# without the lines that are comments: the text is sent to Redis, and stands on one line in its monitor.
+file(READ ${INPUT} text)
+string(REGEX REPLACE "\n[ ]*--[^\n]*" "" text "${text}")
+string(REGEX REPLACE "\n\n+" "\n" text "${text}")
+string(HEX "${text}" hex)
 string(REGEX REPLACE "([0-9a-f][0-9a-f])" "'\\\\x\\1'," bytes "${hex}")
 # Sixteen bytes a line keep compilers' messages, and editors, comfortable.
 string(REGEX REPLACE "((......,)(......,)(......,)(......,)(......,)(......,)(......,)(......,))" "\\1\n" bytes "${bytes}")

@@ -44,7 +44,7 @@ class LoadLine:
         self._last = None
 
     def show(self):
-        loads = [(g.name, g.load() if g.running else None) for g in self._gateways]
+        loads = [(g.name, g.load()) for g in self._gateways]
         if loads != self._last:
             self._last = loads
             say("   ".join(f"{name}: {_words(load)}" for name, load in loads))

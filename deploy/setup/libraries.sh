@@ -9,6 +9,7 @@
 # PARLEY_DEPS=DIR     that prefix, instead of ${XDG_CACHE_HOME:-~/.cache}/parley/deps-<recipe hash>
 # PARLEY_SOURCES=DIR  source tarballs (NAME_VERSION.orig.tar.gz) to build from, instead of downloading them
 set -eu
+unset DESTDIR # of a `make install` that came here: the libraries are not what it installs
 
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/recipe.sh"
@@ -176,6 +177,7 @@ build() {
     # These speak of the temporary folder; CMakeLists.txt names the archives itself.
     rm -rf "$partial/lib/pkgconfig" "$partial/lib/cmake" "$partial/share" "$partial/bin" "$partial/build"
     cd /
+    [ -f "$partial/lib/libwebsockets.a" ] && [ -f "$partial/lib/libhiredis.a" ] || die "nothing was installed"
     mv "$partial" "$prefix"
     say "libraries are in $prefix"
 }

@@ -3,10 +3,10 @@
 -- What Parley does inside Redis (7 or newer, or Valkey), each function in one atomic step.
 --
 -- The number. Library and functions carry one. A gateway loads the library when a call says
--- "Function not found", and never replaces one that is there; so any change of this file, be it a
--- comment, takes the next number in all names (tests/unit/test_lua.c pins the hash of the file to
--- the number). Gateways of both numbers then work side by side; keys and payloads stay
--- compatible.
+-- "Function not found", and never replaces one that is there; so any change of the code takes the
+-- next number in all names (tests/unit/test_lua.c pins its hash to the number; comments stay here:
+-- the build leaves them out of what is sent). Gateways of both numbers then work side by side; keys
+-- and payloads stay compatible.
 --
 -- Rules. Every key is declared. All that can fail (types, arguments, ids) comes before the first
 -- write. The log is written before `meta`. No randomness, no INFO. Offsets are written with %.0f,
