@@ -9,6 +9,7 @@
  */
 import { RetryCounter } from './backoff.js';
 import { ParleyError, isFinalClose } from './errors.js';
+import { askForWait, plainAddress } from './refusal.js';
 import { LinkWatch } from './watch.js';
 
 /** A connection that lived this long was a good one: the count of failures begins anew. */
@@ -27,7 +28,8 @@ const CODE_FULL = 1013;
  * @typedef {import('./parley.d.ts').Options} Options
  * @typedef {Required<Pick<Options, 'minDelayMs' | 'maxDelayMs' | 'maxRetries' | 'connectTimeoutMs'
  *   | 'maxPingDelayMs' | 'protocols' | 'WebSocket' | 'clock' | 'random' | 'page'>>
- *   & {url: string | URL | (() => string | Promise<string>)}} ConnectionOptions
+ *   & {url: string | URL | (() => string | Promise<string>)}
+ *   & Pick<Options, 'fetch'> & {origin?: string}} ConnectionOptions
  *
  * @typedef {'idle'|'connecting'|'open'|'reconnecting'|'offline'|'failed'|'closed'} ConnectionState
  * @typedef {object} StateEvent
@@ -59,6 +61,7 @@ export class Connection {
   #slotAt = 0;
   #notBefore = 0;
   #timers = new Map();
+  #stopAsking = () => {};
   #unlisten = () => {};
 
   /**
@@ -117,7 +120,7 @@ export class Connection {
     }
     this.#wanted = false;
     this.#unlisten();
-    this.#stopTimers();
+    this.#stopWaiting();
     this.#dropSocket(code, reason);
     this.#become('closed', { code, reason });
   }
@@ -170,7 +173,7 @@ export class Connection {
   }
 
   #retry() {
-    this.#stopTimers();
+    this.#stopWaiting();
     if (!this.#page.online()) {
       this.#become('offline', {});
       return;
@@ -184,7 +187,7 @@ export class Connection {
   }
 
   async #openSocket(state) {
-    this.#stopTimers();
+    this.#stopWaiting();
     this.#excused = false;
     this.#slotAt = 0;
     this.#generation += 1;
@@ -244,15 +247,34 @@ export class Connection {
   }
 
   #onClose(code, reason) {
+    const { url } = this.#socket;
     const wasOpen = this.#forgetSocket();
     if (isFinalClose(code)) {
       this.#fail({ code, reason });
-    } else {
+    } else if (wasOpen) {
       this.#planReturn(code, reason);
+    } else {
+      this.#planAfterRefusal(url, code, reason);
     }
     if (wasOpen) {
       this.#hooks.onLost();
     }
+  }
+
+  /** The state stays what it is until the answer is there; whatever happens first wins. */
+  #planAfterRefusal(url, code, reason) {
+    const { fetch, origin } = this.#options;
+    const address = fetch ? plainAddress(url, origin) : null;
+    if (address === null || !this.#page.visible() || !this.#page.online()) {
+      this.#planReturn(code, reason);
+      return;
+    }
+    this.#stopAsking = askForWait(address, fetch, this.#clock, (waitMs) => {
+      if (waitMs > 0) {
+        this.retryAfter(waitMs);
+      }
+      this.#planReturn(code, reason);
+    });
   }
 
   #planReturn(code, reason) {
@@ -292,7 +314,7 @@ export class Connection {
   }
 
   #fail(detail) {
-    this.#stopTimers();
+    this.#stopWaiting();
     this.#become('failed', detail);
   }
 
@@ -322,7 +344,7 @@ export class Connection {
       return;
     }
     this.#dropSocket(1000, 'offline');
-    this.#stopTimers();
+    this.#stopWaiting();
     this.#become('offline', {});
   }
 
@@ -332,7 +354,7 @@ export class Connection {
       return;
     }
     this.#asleep = true;
-    this.#stopTimers();
+    this.#stopWaiting();
     this.#dropSocket(1000, 'pagehide');
     this.#become('closed', { code: 1000, reason: 'pagehide' });
   }
@@ -393,7 +415,8 @@ export class Connection {
     this.#timers.delete(name);
   }
 
-  #stopTimers() {
+  #stopWaiting() {
+    this.#stopAsking();
     [...this.#timers.keys()].forEach((name) => this.#disarm(name));
   }
 }

@@ -68,6 +68,8 @@ export interface Options {
   logger?: (level: 'debug' | 'info' | 'warn' | 'error', message: string, data?: unknown) => void;
   /** The world, for tests and for runtimes without it. */
   WebSocket?: new (url: string, protocols?: string | string[]) => any;
+  /** Asks why a socket was refused, same origin only; false: never. Default globalThis.fetch. */
+  fetch?: false | typeof globalThis.fetch;
   clock?: Clock;
   random?: () => number;
   page?: Page;

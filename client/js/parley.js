@@ -211,6 +211,8 @@ export class Parley {
       clock: this.#clock,
       protocols: this.#options.protocols ?? ['parley.v1'],
       WebSocket: this.#options.WebSocket ?? globalThis.WebSocket,
+      fetch: this.#options.fetch ?? globalThis.fetch,
+      origin: globalThis.origin,
     };
     if (typeof options.WebSocket !== 'function') {
       throw new ParleyError('bad_argument', 'there is no WebSocket here; give one in the options');

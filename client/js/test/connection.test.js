@@ -294,7 +294,7 @@ test('a_url_function_is_asked_at_every_try', async () => {
     close() {}
   }
   const client = new Parley(async () => `ws://host/${asked += 1}`, {
-    user: 'alice', WebSocket: Socket, clock: w.clock, page: w.page, random: () => 0,
+    user: 'alice', WebSocket: Socket, clock: w.clock, page: w.page, random: () => 0, fetch: false,
   });
   client.connect();
   await settle();

@@ -141,6 +141,21 @@ export function fakeSockets() {
   return { WebSocket: FakeWebSocket, sockets };
 }
 
+/** @returns a fetch and the list of all requests that were made with it; the test answers them */
+export function fakeFetch() {
+  const requests = [];
+  const fetch = (url, init) => new Promise((resolve, reject) => {
+    requests.push({
+      url,
+      init,
+      answer: (status, fields = {}) => resolve({ status, headers: new Headers(fields) }),
+      fail: () => reject(new TypeError('Failed to fetch')),
+    });
+    init.signal.addEventListener('abort', () => reject(init.signal.reason));
+  });
+  return { fetch, requests };
+}
+
 export class FakeStorage {
   items = new Map();
   getItem = (key) => this.items.get(key) ?? null;
@@ -158,7 +173,7 @@ export function world(options = {}) {
   const { WebSocket, sockets } = fakeSockets();
   const random = options.random ?? (() => 0.5);
   const client = new Parley('ws://host/ws', {
-    user: 'alice', clock, page, WebSocket, random, ...options,
+    user: 'alice', clock, page, WebSocket, random, fetch: false, ...options,
   });
   const log = [];
   for (const name of ['state', 'welcome', 'direct', 'delivery', 'queue', 'latency', 'bye',
