@@ -2,17 +2,10 @@
 #include "gateway/edge/ws.h"
 
 #include "common/alloc.h"
-#include "common/buf.h"
-#include "common/clock.h"
 #include "common/log.h"
-#include "common/map.h"
 #include "common/random.h"
 #include "common/utf8.h"
-#include "gateway/config.h"
-#include "gateway/edge/ws_lws.h"
-#include "gateway/loop.h"
-#include "gateway/stats.h"
-#include "gateway/wheel.h"
+#include "gateway/edge/ws_conn.h"
 
 #include <assert.h>
 #include <netinet/in.h>
@@ -22,60 +15,11 @@
 
 /* How long a close frame of ours may wait for the peer's. */
 #define CLOSE_WAIT_MS 2000
-/* While every look at the sockets brings something new, the flush waits for the next look, for so
- * long at most. A look costs about a microsecond, a write five, and a room may have thousands of
- * members. */
-#define GATHER_US 500
-/* A connection that just became blocked is looked at after at most this time. */
-#define BLOCKED_LOOK_MS 1000
-/* Up to here a connection's own bytes and a room's run are copied together into one write. */
-#define MERGE_MAX 16384
-#define IP_MAX 46
 
 /* A WebSocket PING (RFC 6455, section 5.5.2) and the message {"type":"ping"}, as one write: a
  * browser page answers the message, any other client at least the frame. The PING has a payload,
  * which its PONG repeats: libwebsockets does not tell of an empty PONG. */
 static const unsigned char HEARTBEAT[] = "\x89\x01p\x81\x0f{\"type\":\"ping\"}";
-
-struct ws {
-    struct loop *loop; /* borrowed: outlives us, as the three below */
-    struct wheel *wheel;
-    const struct config *config;
-    struct stats *stats;
-    struct ws_handlers handlers;
-    struct list conns;
-    struct map by_id;        /* struct ws_conn */
-    struct list dirty_logs;  /* struct outlog */
-    struct list dirty_conns; /* struct ws_conn */
-    struct loop_task *flush; /* owned */
-    struct loop_timer *wait; /* owned; runs the flush when a log's wait is over */
-    uint64_t appended, seen; /* messages in rooms' logs, now and at the last look */
-    uint64_t gather_us;      /* when the flush began to wait for more; 0: it does not */
-    uint64_t next_id;
-};
-
-struct ws_conn {
-    struct ws *ws;   /* borrowed; NULL: not established */
-    struct lws *wsi; /* borrowed: libwebsockets owns us both */
-    void *session;   /* borrowed */
-    uint64_t id;
-    struct list in_conns, in_dirty;
-    struct list readers; /* struct outlog_reader */
-    struct wheel_timer timer;
-    struct buf own;      /* frames for this connection alone, not written yet */
-    struct buf incoming; /* a message of which more is to come */
-    uint64_t seen_ms;    /* when anything last arrived */
-    uint64_t blocked_ms; /* since when the socket takes nothing; 0: it does */
-    uint64_t cut_bytes;  /* left out while blocked */
-    struct ws_traffic traffic;
-    unsigned fragments; /* frames of the message under way */
-    enum close_reason reason;
-    bool closing; /* the close frame is queued or written: nothing else goes out */
-    bool broken;  /* a write failed */
-    bool heartbeat_sent;
-    bool tell_sent; /* the session waits for on_sent */
-    char ip[IP_MAX];
-};
 
 static struct str id_key(const uint64_t *id)
 {
@@ -88,267 +32,10 @@ static struct str id_of(const void *item)
     return id_key(&c->id);
 }
 
-static uint64_t min_u64(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Ends a connection from outside of libwebsockets' callbacks. */
-static void kill_conn(struct ws_conn *c)
-{
-    c->broken = true;
-    lws_callback_on_writable(c->wsi); /* ends it there, where the socket still takes something */
-    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
-}
-
-static void on_blocked(struct ws_conn *c)
-{
-    struct ws *ws = c->ws;
-    c->blocked_ms = loop_now_ms(ws->loop);
-    lws_callback_on_writable(c->wsi);
-    if (!c->closing) {
-        wheel_start(ws->wheel, &c->timer, min_u64(ws->config->client.stuck_ms, BLOCKED_LOOK_MS));
-    }
-}
-
-/* One write of whole frames. libwebsockets sends them as they are, and keeps what the socket does
- * not take; then the connection is blocked until WRITEABLE: nothing may be written before (it would
- * be appended without a bound). */
-static void write_bytes(struct ws_conn *c, struct str bytes)
-{
-    struct ws *ws = c->ws;
-    assert(c->blocked_ms == 0);
-    if (c->broken) {
-        return;
-    }
-    /* LWS_WRITE_RAW does not change the bytes; its parameter lacks the const. */
-    unsigned char *raw = (unsigned char *)(uintptr_t)bytes.ptr;
-    if (lws_write(c->wsi, raw, bytes.len, LWS_WRITE_RAW) < 0) {
-        kill_conn(c);
-        return;
-    }
-    c->traffic.bytes_out += bytes.len;
-    ws->stats->sends++;
-    ws->stats->sent_bytes += bytes.len;
-    if (lws_partial_buffered(c->wsi)) {
-        on_blocked(c);
-    }
-}
-
-static void write_own(struct ws_conn *c)
-{
-    if (c->own.len == 0 || c->blocked_ms != 0) {
-        return;
-    }
-    write_bytes(c, buf_str(&c->own));
-    buf_fini(&c->own);
-}
-
-static bool can_write(const struct ws_conn *c);
-
-/* Whoever waits for it hears that nothing waits any more. */
-static void notify_sent(struct ws_conn *c)
-{
-    if (c->tell_sent && c->own.len == 0 && can_write(c) && !c->closing) {
-        c->tell_sent = false;
-        c->ws->handlers.on_sent(c->session);
-    }
-}
-
-static bool can_write(const struct ws_conn *c)
-{
-    return c->blocked_ms == 0 && !c->broken;
-}
-
-/* One run of a room's log, behind what is the connection's own: in one write when it is small. */
-static void write_run(struct ws_conn *c, struct outlog_reader *r, struct str run)
-{
-    if (c->own.len > 0 && c->own.len + run.len <= MERGE_MAX) {
-        buf_add(&c->own, run);
-        write_own(c);
-    } else {
-        write_own(c);
-        if (!can_write(c)) {
-            return;
-        }
-        write_bytes(c, run);
-    }
-    uint64_t frames = outlog_advance(r);
-    c->traffic.frames_out += frames;
-    c->ws->stats->deliveries += frames;
-}
-
-static void write_reader(struct ws_conn *c, struct outlog_reader *r)
-{
-    while (can_write(c)) {
-        struct str run = outlog_peek(r);
-        if (run.len == 0) {
-            return;
-        }
-        write_run(c, r, run);
-    }
-}
-
-static void schedule(struct ws *ws)
-{
-    loop_task_soon(ws->flush);
-}
-
-static void add_own(struct ws_conn *c, struct str frames)
-{
-    buf_add(&c->own, frames);
-    if (list_empty(&c->in_dirty)) {
-        list_push(&c->ws->dirty_conns, &c->in_dirty);
-    }
-    schedule(c->ws);
-}
-
-static uint64_t backlog_of(const struct ws_conn *c)
-{
-    uint64_t bytes = c->own.len + c->cut_bytes;
-    list_each (it, &c->readers) {
-        bytes += outlog_backlog(container_of(it, struct outlog_reader, in_conn));
-    }
-    return bytes;
-}
-
-/* A reader whose connection is blocked falls behind: past the soft limit its cursor jumps to the
- * log's end, past the hard one (what was cut counts) the connection ends. */
-static void check_backlog(struct ws_conn *c, struct outlog_reader *r)
-{
-    struct ws *ws = c->ws;
-    if (backlog_of(c) > ws->config->client.backlog_hard) {
-        ws_close(c, CLOSE_SLOW);
-        return;
-    }
-    if (outlog_backlog(r) > ws->config->client.backlog_soft) {
-        c->cut_bytes += outlog_cut(r);
-    }
-}
-
-/* The socket takes something again: each reader that was cut hears of it once, before what goes on.
- */
-static void tell_cuts(struct ws_conn *c)
-{
-    struct ws *ws = c->ws;
-    list_each (it, &c->readers) {
-        struct outlog_reader *r = container_of(it, struct outlog_reader, in_conn);
-        struct outlog_cut cut;
-        if (r->held == 0 && outlog_take_cut(r, &cut)) {
-            ws->stats->dropped[DROP_SLOW] += cut.last >= cut.first ? cut.last - cut.first + 1 : 0;
-            ws->handlers.on_cut(r, &cut);
-        }
-    }
-}
-
-static void visit(struct outlog_reader *r)
-{
-    struct ws_conn *c = r->conn;
-    if (c->closing || c->broken) {
-        (void)outlog_cut(r); /* it reads no more */
-        return;
-    }
-    if (r->held == 0) {
-        write_reader(c, r);
-    }
-    outlog_keep(r);
-    if (c->blocked_ms != 0 || r->held > 0) {
-        check_backlog(c, r);
-    }
-}
-
-/* True when the log's next pass is to begin now; else *due_us may come down to when it is. */
-static bool pass_is_due(struct outlog *log, uint64_t *due_us)
-{
-    uint64_t now_us = clock_now_us();
-    uint64_t wait_us = pace_wait_us(&log->pace, now_us, log->frames);
-    if (wait_us > 0) {
-        *due_us = min_u64(*due_us, now_us + wait_us);
-        return false;
-    }
-    pace_begin(&log->pace, now_us, log->frames);
-    outlog_pass_begin(log);
-    return true;
-}
-
-enum turn { TURN_DONE, TURN_MORE, TURN_WAITS };
-
-/* A log's turn: as many readers as the budget allows. */
-static enum turn flush_log(struct outlog *log, unsigned budget, uint64_t *due_us)
-{
-    if (!outlog_has_news(log)) {
-        return TURN_DONE;
-    }
-    if (!outlog_pass_under_way(log) && !pass_is_due(log, due_us)) {
-        return TURN_WAITS;
-    }
-    for (unsigned i = 0; i < budget; i++) {
-        struct outlog_reader *r = outlog_pass_next(log);
-        if (r == NULL) {
-            pace_end(&log->pace, clock_now_us(), log->frames);
-            return outlog_has_news(log) ? TURN_MORE : TURN_DONE;
-        }
-        visit(r);
-    }
-    return TURN_MORE;
-}
-
-/* True when the sockets are to be looked at once more before anything is written: what has arrived
- * behind the news at hand then goes out in the same writes. News that never stop wait only once:
- * until a look brings nothing, the flush goes on. */
-static bool look_again(struct ws *ws)
-{
-    bool news = ws->appended != ws->seen;
-    ws->seen = ws->appended;
-    if (!news) {
-        ws->gather_us = 0;
-        return false;
-    }
-    uint64_t now = clock_now_us();
-    if (ws->gather_us == 0) {
-        ws->gather_us = now;
-    }
-    return now - ws->gather_us < GATHER_US;
-}
-
-static void flush(void *ctx)
-{
-    struct ws *ws = ctx;
-    struct list turn;
-    uint64_t due_us = UINT64_MAX;
-    bool more = false;
-    if (look_again(ws)) {
-        loop_task_next(ws->flush);
-        return;
-    }
-    list_init(&turn);
-    list_splice(&turn, &ws->dirty_logs);
-    for (struct list *it = list_pop(&turn); it != NULL; it = list_pop(&turn)) {
-        struct outlog *log = container_of(it, struct outlog, dirty);
-        enum turn result = flush_log(log, ws->config->server.flush_budget, &due_us);
-        if (result != TURN_DONE && list_empty(&log->dirty)) {
-            list_push(&ws->dirty_logs, &log->dirty);
-        }
-        more = more || result == TURN_MORE;
-    }
-    list_splice(&turn, &ws->dirty_conns);
-    for (struct list *it = list_pop(&turn); it != NULL; it = list_pop(&turn)) {
-        struct ws_conn *c = container_of(it, struct ws_conn, in_dirty);
-        write_own(c);
-        notify_sent(c);
-    }
-    if (more) {
-        loop_task_next(ws->flush);
-    } else if (due_us != UINT64_MAX) {
-        uint64_t now_us = clock_now_us();
-        loop_timer_start_us(ws->wait, due_us > now_us ? due_us - now_us : 0);
-    }
-}
-
 static void send_heartbeat(struct ws_conn *c)
 {
     c->heartbeat_sent = true;
-    add_own(c, (struct str){(const char *)HEARTBEAT, sizeof(HEARTBEAT) - 1});
+    conn_add_own(c, (struct str){(const char *)HEARTBEAT, sizeof(HEARTBEAT) - 1});
 }
 
 static void seen(struct ws_conn *c)
@@ -368,7 +55,7 @@ static void on_timer(struct wheel_timer *t)
     uint64_t limit = beat + ws->config->client.heartbeat_timeout_ms;
     uint64_t stuck = ws->config->client.stuck_ms;
     if (c->closing) {
-        kill_conn(c);
+        conn_kill(c);
         return;
     }
     if (c->blocked_ms != 0 && now - c->blocked_ms >= stuck) {
@@ -494,22 +181,22 @@ int ws_writeable(struct ws_conn *c)
     }
     c->blocked_ms = 0;
     if (!c->closing) {
-        tell_cuts(c);
+        conn_tell_cuts(c);
     }
-    write_own(c);
+    conn_write_own(c);
     list_each (it, &c->readers) {
         struct outlog_reader *r = container_of(it, struct outlog_reader, in_conn);
-        if (c->closing || !can_write(c)) {
+        if (c->closing || !conn_can_write(c)) {
             break;
         }
         if (r->held == 0) {
-            write_reader(c, r);
+            conn_write_reader(c, r);
         }
     }
     if (c->blocked_ms == 0) {
         c->cut_bytes = 0;
     }
-    notify_sent(c);
+    conn_notify_sent(c);
     return c->broken ? -1 : 0;
 }
 
@@ -537,10 +224,10 @@ int ws_peer_close(struct ws_conn *c, const unsigned char *payload, size_t len)
         }
         unsigned char echo[] = {0x88, 0x02, (unsigned char)(code >> 8), (unsigned char)code};
         bool bare = valid && len == 0;
-        write_own(c);
-        if (can_write(c)) {
-            write_bytes(c, bare ? (struct str){(const char *)empty, sizeof(empty)}
-                                : (struct str){(const char *)echo, sizeof(echo)});
+        conn_write_own(c);
+        if (conn_can_write(c)) {
+            conn_write(c, bare ? (struct str){(const char *)empty, sizeof(empty)}
+                               : (struct str){(const char *)echo, sizeof(echo)});
         }
         c->closing = true;
         c->reason = valid ? CLOSE_NORMAL : CLOSE_PROTOCOL_1002;
@@ -596,8 +283,8 @@ struct ws *ws_new(struct loop *loop, struct wheel *wheel, const struct config *c
     map_init(&ws->by_id, id_of);
     list_init(&ws->dirty_logs);
     list_init(&ws->dirty_conns);
-    ws->flush = loop_task_new(loop, flush, ws);
-    ws->wait = loop_timer_new(loop, flush, ws);
+    ws->flush = loop_task_new(loop, flush_run, ws);
+    ws->wait = loop_timer_new(loop, flush_run, ws);
     return ws;
 }
 
@@ -620,7 +307,7 @@ void ws_send(struct ws_conn *c, struct str text)
     }
     size_t most = c->ws->config->client.backlog_hard;
     if (c->own.len + text.len > most) {
-        write_own(c); /* much in one turn is not slow: the socket may take it */
+        conn_write_own(c); /* much in one turn is not slow: the socket may take it */
     }
     if (c->own.len > 0 && c->own.len + text.len > most) {
         ws_close(c, CLOSE_SLOW);
@@ -629,7 +316,7 @@ void ws_send(struct ws_conn *c, struct str text)
     buf_reserve(&c->own, text.len + 10);
     c->own.len += outlog_frame((unsigned char *)c->own.ptr + c->own.len, text);
     c->traffic.frames_out++;
-    add_own(c, (struct str){"", 0});
+    conn_add_own(c, (struct str){"", 0});
 }
 
 void ws_close(struct ws_conn *c, enum close_reason reason)
@@ -642,20 +329,20 @@ void ws_close(struct ws_conn *c, enum close_reason reason)
     unsigned char frame[4 + 123] = {0x88, (unsigned char)(2 + word.len), (unsigned char)(code >> 8),
                                     (unsigned char)code};
     memcpy(frame + 4, word.ptr, word.len);
-    add_own(c, (struct str){(const char *)frame, 4 + word.len});
+    conn_add_own(c, (struct str){(const char *)frame, 4 + word.len});
     c->closing = true;
     c->reason = reason;
     wheel_start(c->ws->wheel, &c->timer, CLOSE_WAIT_MS);
     if (reason == CLOSE_SLOW) {
         LOG(INFO, SLOW_CONSUMER, F_HEX("conn", c->id), F_STR("ip", ws_conn_ip(c)),
-            F_NUM("backlog", backlog_of(c)));
+            F_NUM("backlog", conn_backlog(c)));
     }
 }
 
 void ws_tell_sent(struct ws_conn *c)
 {
     c->tell_sent = true;
-    add_own(c, (struct str){"", 0});
+    conn_add_own(c, (struct str){"", 0});
 }
 
 bool ws_closing(const struct ws_conn *c)
@@ -720,7 +407,7 @@ void ws_relay(struct ws *ws, struct outlog *log, struct str text, uint64_t tag,
     ws->appended++;
     if (list_empty(&log->dirty)) {
         list_push(&ws->dirty_logs, &log->dirty);
-        schedule(ws);
+        flush_schedule(ws);
     }
 }
 
