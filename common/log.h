@@ -33,6 +33,7 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
     X(GATEWAY_LOST, "gateway_lost")   \
     X(GATEWAY_ID, "gateway_id")       \
     X(ACCEPT, "accept")               \
+    X(WORKER, "worker")               \
     X(CONFIG, "config")               \
     X(INSECURE, "insecure")           \
     X(SUPPRESSED, "log_suppressed")

@@ -47,6 +47,9 @@ const struct config_setting config_settings[] = {
      .help = "names this gateway in logs, metrics and welcomes",
      .valid = config_is_name, .form = "1 to 64 letters, digits and . _ -",
      .shown = "<hostname>-<pid>"},
+    {"server", "workers", CONFIG_COUNT, AT(server.workers), "1",
+     .help = "gateways that share the addresses; 0: one a processor; more than one needs Redis",
+     RANGE(0, CONFIG_WORKERS_MAX)},
     {"server", "backlog", CONFIG_COUNT, AT(server.backlog), "4096",
      .help = "connections that may wait to be accepted", RANGE(1, 65535)},
     {"server", "static_dir", CONFIG_TEXT, AT(server.static_dir), PARLEY_STATIC_DIR,
@@ -190,7 +193,6 @@ const struct config_later config_later_settings[] = {
     {"room", "publish"},
     {"server", "tls_cert"},
     {"server", "tls_key"},
-    {"server", "workers"},
     {"shutdown", "jitter"},
     {NULL, NULL},
 };

@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #define CONFIG_LIST_MAX 64
+#define CONFIG_WORKERS_MAX 1024
 
 /* A list setting: repeated keys, or several words in one value. Texts are owned by the config. */
 struct config_list {
@@ -25,6 +26,7 @@ struct config {
         struct config_list listen; /* 0.0.0.0:8080, [::]:8080, unix:/path, fd:3 */
         char *path;                /* where the WebSocket lives */
         char *gateway_name;        /* [A-Za-z0-9._-]{1,64} */
+        unsigned workers;          /* gateways on this machine; 0: one a processor */
         unsigned backlog;
         char *static_dir; /* "" serves no files */
         size_t max_header_bytes;

@@ -155,12 +155,36 @@ static void check_max_connections(struct config_load *l)
     }
 }
 
+/* Several gateways, each with a health page of its own, are one cluster only through Redis. */
+static void check_workers(struct config_load *l)
+{
+    const struct config *c = l->config;
+    const struct config_origin *origin = origin_of(l, setting("server", "workers"));
+    if (origin->bad || c->server.workers == 1) {
+        return;
+    }
+    if (c->redis.url[0] == '\0') {
+        config_error(l, &origin->place,
+                     "server.workers=%u needs redis.url: without Redis each worker would have "
+                     "rooms of its own",
+                     c->server.workers);
+    }
+    for (size_t i = 0; i < c->admin.listen.count; i++) {
+        if (strncmp(c->admin.listen.items[i], "fd:", 3) == 0) {
+            config_error(l, &origin->place,
+                         "admin.listen=%s cannot be shared by several workers; give an address",
+                         c->admin.listen.items[i]);
+        }
+    }
+}
+
 void config_check(struct config_load *l)
 {
     for (size_t i = 0; i < ARRAY_LEN(relations); i++) {
         check_relation(l, &relations[i]);
     }
     check_listeners(l);
+    check_workers(l);
     check_origins(l);
     check_redis_url(l);
     check_max_connections(l);

@@ -6,6 +6,7 @@
 #include "gateway/edge/server.h"
 #include "gateway/serve.h"
 #include "gateway/suggest.h"
+#include "gateway/workers.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -70,7 +71,9 @@ static int run_serve(const struct command_line *line)
     if (!load_config(&config, line)) {
         return EX_CONFIG;
     }
-    int code = serve(&config);
+    int code = workers_count(&config) > 1
+                   ? workers_run(&config, line->file, line->settings, line->setting_count)
+                   : serve(&config);
     config_free(&config);
     return code;
 }

@@ -178,6 +178,7 @@ struct bus *bus_redis_new(struct loop *loop, const struct config *config, struct
     s->limits = payload_limits_of(config);
     map_init(&s->channels, channel_name);
     init_lists(s);
+    lease_init(&s->lease, config->redis.lease_ms);
     ask_init_all(s);
     s->subscribe = loop_task_new(loop, channel_flush, s);
     s->publish = loop_task_new(loop, publish_flush, s);

@@ -320,7 +320,6 @@ void lease_link_down(struct redis *s)
 
 void lease_start(struct redis *s)
 {
-    lease_init(&s->lease, s->base.config->redis.lease_ms);
     s->base.stats->gateways = 1;
     s->me.tick_ms = redis_now_ms(s);
     take_identity(s);

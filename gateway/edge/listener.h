@@ -30,8 +30,7 @@ struct listener_options {
     void *ctx;
 };
 
-/* address: 0.0.0.0:8080, [::]:8080 (IPv6 alone), unix:/path, fd:3. NULL: err says which address,
- * why, and what to do. A socket file that nobody listens on is replaced. */
+/* address: as bind_listen has it. NULL: err says which address, why, and what to do. */
 struct listener *listener_open(const struct listener_options *options, const char *address,
                                char *err, size_t err_size);
 void listener_close(struct listener *l); /* NULL is fine; removes the socket file of unix:/path */

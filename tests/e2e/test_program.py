@@ -119,10 +119,12 @@ def a_port_in_use_is_a_clear_message(build):
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         with lease_port() as admin:
-            code, _, err = _run(build, "serve", f"--server.listen={address}",
-                                "--server.static_dir=client", f"--admin.listen=127.0.0.1:{admin.port}")
-        assert code == EX_UNAVAILABLE, (code, err)
-        assert address in err and "in use" in err, err
+            for bus in ("", "--redis.url=redis://127.0.0.1:1"):
+                code, _, err = _run(build, "serve", f"--server.listen={address}",
+                                    "--server.static_dir=client",
+                                    f"--admin.listen=127.0.0.1:{admin.port}", *bus.split())
+                assert code == EX_UNAVAILABLE, (code, err)
+                assert address in err and "in use" in err, err
 
 
 @test()

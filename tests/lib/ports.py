@@ -43,20 +43,40 @@ def _bindable(port):
         return True
 
 
-def lease_port():
-    """Leases a free port of 127.0.0.1. Raises RuntimeError when none is left."""
+def _try_lease(port):
+    """A lease of this port, or None when somebody has it."""
     folder = os.path.join(tempfile.gettempdir(), f"parley-test-ports-{os.getuid()}")
     os.makedirs(folder, exist_ok=True)
-    candidates = list(range(FIRST, LAST + 1))
-    random.SystemRandom().shuffle(candidates)
-    for port in candidates:
-        lock_file = open(os.path.join(folder, str(port)), "w", encoding="ascii")
-        try:
-            fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock_file.close()
-            continue
-        if _bindable(port):
-            return PortLease(port, lock_file)
+    lock_file = open(os.path.join(folder, str(port)), "w", encoding="ascii")
+    try:
+        fcntl.flock(lock_file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         lock_file.close()
-    raise RuntimeError(f"no free port between {FIRST} and {LAST}")
+        return None
+    if _bindable(port):
+        return PortLease(port, lock_file)
+    lock_file.close()
+    return None
+
+
+def lease_ports(count):
+    """Leases free ports of 127.0.0.1 in a row. Raises RuntimeError when there are none."""
+    candidates = list(range(FIRST, LAST + 2 - count))
+    random.SystemRandom().shuffle(candidates)
+    for first in candidates:
+        leases = []
+        for port in range(first, first + count):
+            lease = _try_lease(port)
+            if lease is None:
+                break
+            leases.append(lease)
+        if len(leases) == count:
+            return leases
+        for lease in leases:
+            lease.close()
+    raise RuntimeError(f"no {count} free ports in a row between {FIRST} and {LAST}")
+
+
+def lease_port():
+    """Leases a free port of 127.0.0.1. Raises RuntimeError when none is left."""
+    return lease_ports(1)[0]

@@ -12,7 +12,7 @@ cd "$(dirname "$0")/../.."
 # layer, rank, then its modules or folders. Layers of one rank are siblings and never include each other. A file
 # of a folder that has layers below it (gateway/) belongs to the longest match.
 layers="
-main   5 gateway/main gateway/serve
+main   5 gateway/main gateway/serve gateway/workers
 ops    4 gateway/ops/
 chat   3 gateway/chat/
 edge   2 gateway/edge/

@@ -159,7 +159,8 @@ START_TEST(unknown_names_say_what_was_meant)
         {"[admin]\nkey_file=/k\n",
          "parley.conf:2:1: \"key_file\" in [admin] is not supported by this version\n"},
         {"[server]\nworkers=4\n",
-         "parley.conf:2:1: \"workers\" in [server] is not supported by this version\n"},
+         "parley.conf:2:9: server.workers=4 needs redis.url: without Redis each worker would have "
+         "rooms of its own\n"},
         {"[server]\npath=/a\n\npath=/b\n",
          "parley.conf:4:1: duplicate key \"path\" in [server]; line 2 sets it already\n"},
         {"[server]\npath=/a\n[log]\n[server]\npath=/a\n",

@@ -171,11 +171,11 @@ START_TEST(variables_are_checked_like_the_file)
 {
     setup();
     static char *env[] = {"PARLEY_LOG_LEVEL=loud", "PARLEY_AUTH_MODE=jwt",
-                          "PARLEY_SERVER_WORKERS=4", NULL};
+                          "PARLEY_SERVER_TLS_KEY=/k", NULL};
     ck_assert(!load_all(NULL, env, NULL));
     expect_lines("PARLEY_LOG_LEVEL: log.level must be error, warn, info or debug, not \"loud\"\n"
                  "PARLEY_AUTH_MODE: not supported by this version\n"
-                 "PARLEY_SERVER_WORKERS: not supported by this version\n");
+                 "PARLEY_SERVER_TLS_KEY: not supported by this version\n");
     teardown();
 }
 END_TEST
