@@ -48,7 +48,7 @@ const struct config_setting config_settings[] = {
      .valid = config_is_name, .form = "1 to 64 letters, digits and . _ -",
      .shown = "<hostname>-<pid>"},
     {"server", "workers", CONFIG_COUNT, AT(server.workers), "1",
-     .help = "gateways that share the addresses; 0: one a processor; more than one needs Redis",
+     .help = "gateways sharing the addresses, with Redis; 0: one a core",
      RANGE(0, CONFIG_WORKERS_MAX)},
     {"server", "backlog", CONFIG_COUNT, AT(server.backlog), "4096",
      .help = "connections that may wait to be accepted", RANGE(1, 65535)},

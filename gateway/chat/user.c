@@ -20,14 +20,19 @@ struct users {
     struct map by_name;
 };
 
+/* Until the user's messages reach this gateway. */
+struct opening {
+    struct bus_call call;
+    struct wheel_timer retry;
+    struct user *user; /* NULL: it is gone, only the bus still holds `call` */
+    bool asked;        /* the bus holds `call`: we must not be freed */
+};
+
 struct user {
     struct users *users;
     struct list sessions; /* struct user_member */
     struct bus_user *bus;
-    struct bus_call open;
-    struct wheel_timer retry;
-    bool opening; /* the bus holds `open`: we must not be freed */
-    bool ready;
+    struct opening *opening; /* owned; NULL: ready */
     size_t name_len;
     char name[];
 };
@@ -39,33 +44,36 @@ static struct str name_of(const void *item)
 
 static void on_opened(struct bus_call *call, const struct bus_result *result);
 
-static void start_open(struct user *u)
+static void start_open(struct opening *o)
 {
-    u->opening = true;
-    u->open.done = on_opened;
-    u->bus = bus_open_user(u->users->ctx->bus, user_name(u), u, &u->open);
+    struct user *u = o->user;
+    o->asked = true;
+    o->call.done = on_opened;
+    u->bus = bus_open_user(u->users->ctx->bus, user_name(u), u, &o->call);
 }
 
 static void on_retry(struct wheel_timer *t)
 {
-    start_open(container_of(t, struct user, retry));
+    start_open(container_of(t, struct opening, retry));
 }
 
 static void on_opened(struct bus_call *call, const struct bus_result *result)
 {
-    struct user *u = container_of(call, struct user, open);
-    u->opening = false;
-    if (list_empty(&u->sessions)) {
-        free(u); /* its last session left meanwhile */
+    struct opening *o = container_of(call, struct opening, call);
+    struct user *u = o->user;
+    o->asked = false;
+    if (u == NULL) {
+        free(o); /* its last session left meanwhile */
         return;
     }
     if (result->err != BUS_OK) {
         bus_close_user(u->users->ctx->bus, u->bus);
         u->bus = NULL;
-        wheel_start(u->users->ctx->wheel, &u->retry, RETRY_MS);
+        wheel_start(u->users->ctx->wheel, &o->retry, RETRY_MS);
         return;
     }
-    u->ready = true;
+    u->opening = NULL;
+    free(o);
     list_each_safe (it, &u->sessions) {
         u->users->handlers.on_ready(container_of(it, struct user_member, in_user));
     }
@@ -78,11 +86,29 @@ static struct user *user_new(struct users *users, struct str name)
     u->name_len = name.len;
     memcpy(u->name, name.ptr, name.len);
     list_init(&u->sessions);
-    wheel_timer_init(&u->retry, on_retry);
     map_put(&users->by_name, u);
     users->ctx->stats->users++;
-    start_open(u);
+    u->opening = xcalloc(1, sizeof(*u->opening));
+    u->opening->user = u;
+    wheel_timer_init(&u->opening->retry, on_retry);
+    start_open(u->opening);
     return u;
+}
+
+static void user_free(struct user *u)
+{
+    struct opening *o = u->opening;
+    if (o != NULL) {
+        wheel_stop(&o->retry);
+        o->user = NULL;
+        if (!o->asked) {
+            free(o);
+        }
+    }
+    if (u->bus != NULL) {
+        bus_close_user(u->users->ctx->bus, u->bus);
+    }
+    free(u);
 }
 
 struct users *users_new(struct chat_context *ctx, const struct user_handlers *handlers)
@@ -128,14 +154,7 @@ void user_detach(struct users *users, struct user_member *m)
     }
     map_remove(&users->by_name, user_name(u));
     users->ctx->stats->users--;
-    wheel_stop(&u->retry);
-    if (u->bus != NULL) {
-        bus_close_user(users->ctx->bus, u->bus);
-        u->bus = NULL;
-    }
-    if (!u->opening) {
-        free(u);
-    }
+    user_free(u);
 }
 
 struct str user_name(const struct user *u)
@@ -145,7 +164,7 @@ struct str user_name(const struct user *u)
 
 bool user_ready(const struct user *u)
 {
-    return u->ready;
+    return u->opening == NULL;
 }
 
 void user_on_direct(void *user_ctx, struct str line)

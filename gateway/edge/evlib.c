@@ -15,8 +15,9 @@
 struct watch {
     struct evlib *evlib; /* borrowed */
     struct lws *wsi;     /* borrowed; NULL: not watched */
-    struct event read, write;
-    bool reading, writing;
+    struct event read;
+    struct event *write; /* owned; NULL: nobody waits to write, which is nearly always */
+    bool reading;
 };
 
 struct evlib {
@@ -101,11 +102,36 @@ static struct watch *watch_of(struct lws *wsi, bool create)
     return e->watches[index];
 }
 
+static void watch_reading(struct watch *w, bool wanted)
+{
+    if (w->reading == wanted) {
+        return;
+    }
+    w->reading = wanted;
+    if (wanted) {
+        event_add(&w->read, NULL);
+    } else {
+        event_del(&w->read);
+    }
+}
+
+static void watch_writing(struct watch *w, bool wanted)
+{
+    if (wanted && w->write == NULL) {
+        w->write = event_new(loop_base(w->evlib->loop), event_get_fd(&w->read),
+                             EV_WRITE | EV_PERSIST, on_ready, w);
+        assert(w->write != NULL);
+        event_add(w->write, NULL);
+    } else if (!wanted && w->write != NULL) {
+        event_free(w->write);
+        w->write = NULL;
+    }
+}
+
 static void unwatch(struct watch *w)
 {
-    event_del(&w->read);
-    event_del(&w->write);
-    w->reading = w->writing = false;
+    watch_reading(w, false);
+    watch_writing(w, false);
     w->wsi = NULL;
 }
 
@@ -128,21 +154,8 @@ static int op_sock_accept(struct lws *wsi)
     struct event_base *base = loop_base(w->evlib->loop);
     int fd = lws_get_socket_fd(wsi);
     event_assign(&w->read, base, fd, EV_READ | EV_PERSIST, on_ready, w);
-    event_assign(&w->write, base, fd, EV_WRITE | EV_PERSIST, on_ready, w);
     w->wsi = wsi;
     return 0;
-}
-
-static void set_watching(struct event *event, bool *watching, bool wanted)
-{
-    if (*watching != wanted) {
-        *watching = wanted;
-        if (wanted) {
-            event_add(event, NULL);
-        } else {
-            event_del(event);
-        }
-    }
 }
 
 /* Level-triggered on purpose: libwebsockets leaves "writable" on after it sent a control frame of
@@ -155,10 +168,10 @@ static void op_io(struct lws *wsi, unsigned int flags)
     }
     bool wanted = (flags & LWS_EV_START) != 0;
     if (flags & LWS_EV_READ) {
-        set_watching(&w->read, &w->reading, wanted);
+        watch_reading(w, wanted);
     }
     if (flags & LWS_EV_WRITE) {
-        set_watching(&w->write, &w->writing, wanted);
+        watch_writing(w, wanted);
     }
     loop_task_soon(w->evlib->turn);
 }

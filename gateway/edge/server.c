@@ -22,7 +22,7 @@
 #define HANDSHAKE_TIMEOUT_S 10
 #define KEEPALIVE_TIMEOUT_S 5
 /* libwebsockets allocates this much for each WebSocket, and hands messages up in pieces of it. */
-#define RECEIVE_PIECE 512
+#define RECEIVE_PIECE 128
 /* One send is cut at this size, and the rest is kept as if the socket were full. */
 #define SEND_PIECE (LWS_PRE + 131072)
 #define SERVICE_BUFFER 4096

@@ -121,6 +121,38 @@ static void deliver(struct ws_conn *c, struct str text)
     c->ws->handlers.on_text(c->session, text);
 }
 
+/* The pieces of a message mostly come in a row, so nearly every message is put together in one
+ * buffer that all connections share. Who is in the middle of one when another connection's begins
+ * goes on in a buffer of its own. */
+static struct buf *assembly_of(struct ws_conn *c)
+{
+    return c->ws->assembling == c ? &c->ws->message : &c->incoming;
+}
+
+static struct buf *take_assembly(struct ws_conn *c)
+{
+    struct ws *ws = c->ws;
+    if (c->incoming.len == 0 && ws->assembling != c) {
+        if (ws->assembling != NULL) {
+            ws->assembling->incoming = ws->message;
+            ws->message = (struct buf){0};
+        }
+        ws->assembling = c;
+    }
+    return assembly_of(c);
+}
+
+/* The message is whole and was used, or its connection goes. */
+static void end_assembly(struct ws_conn *c)
+{
+    struct ws *ws = c->ws;
+    if (ws->assembling == c) {
+        ws->assembling = NULL;
+        buf_clear(&ws->message);
+    }
+    buf_fini(&c->incoming);
+}
+
 /* The reason to end the connection for this piece of a message, or CLOSE_NORMAL when it is fine. */
 static enum close_reason check_piece(struct ws_conn *c, size_t len)
 {
@@ -128,7 +160,7 @@ static enum close_reason check_piece(struct ws_conn *c, size_t len)
     if (lws_frame_is_binary(c->wsi)) {
         return CLOSE_BINARY;
     }
-    if (c->incoming.len + len + lws_remaining_packet_payload(c->wsi) >
+    if (assembly_of(c)->len + len + lws_remaining_packet_payload(c->wsi) >
         config->client.max_message_bytes) {
         return CLOSE_TOO_BIG;
     }
@@ -153,18 +185,17 @@ int ws_receive(struct ws_conn *c, const char *in, size_t len)
         return 0;
     }
     bool whole = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
-    if (whole && c->incoming.len == 0) {
+    if (whole && assembly_of(c)->len == 0) {
         c->fragments = 0;
         deliver(c, (struct str){in, len});
         return 0;
     }
-    buf_add(&c->incoming, (struct str){in, len});
+    struct buf *message = take_assembly(c);
+    buf_add(message, (struct str){in, len});
     if (whole) {
-        struct buf message = c->incoming;
-        c->incoming = (struct buf){0};
         c->fragments = 0;
-        deliver(c, buf_str(&message));
-        buf_fini(&message);
+        deliver(c, buf_str(message));
+        end_assembly(c);
     }
     return 0;
 }
@@ -265,7 +296,7 @@ void ws_closed(struct ws_conn *c)
     ws->handlers.on_close(c->session, c->reason);
     assert(list_empty(&c->readers));
     buf_fini(&c->own);
-    buf_fini(&c->incoming);
+    end_assembly(c);
     c->ws = NULL;
 }
 
@@ -297,6 +328,7 @@ void ws_free(struct ws *ws)
     loop_task_free(ws->flush);
     loop_timer_free(ws->wait);
     map_fini(&ws->by_id);
+    buf_fini(&ws->message);
     free(ws);
 }
 

@@ -30,6 +30,8 @@ struct ws {
     uint64_t appended, seen; /* messages in rooms' logs, now and at the last look */
     uint64_t gather_us;      /* when the flush began to wait for more; 0: it does not */
     uint64_t next_id;
+    struct ws_conn *assembling; /* whose message stands in `message`; NULL: nobody's */
+    struct buf message;         /* a message of which more is to come */
 };
 
 struct ws_conn {
@@ -41,7 +43,7 @@ struct ws_conn {
     struct list readers; /* struct outlog_reader */
     struct wheel_timer timer;
     struct buf own;      /* frames for this connection alone, not written yet */
-    struct buf incoming; /* a message of which more is to come */
+    struct buf incoming; /* the same, while somebody else's stands there */
     uint64_t seen_ms;    /* when anything last arrived */
     uint64_t blocked_ms; /* since when the socket takes nothing; 0: it does */
     uint64_t cut_bytes;  /* left out while blocked */
