@@ -5,9 +5,11 @@
 #include "common/buf.h"
 #include "common/json_scan.h"
 #include "common/json_text.h"
+#include "common/span.h"
 
 #include <cjson/cJSON.h>
 #include <float.h>
+#include <stddef.h>
 #include <stdlib.h>
 
 /* A cJSON without the fix of CVE-2023-26819 reads this many bytes of a number, and then trips over
@@ -16,6 +18,37 @@
 
 /* 2^53 - 1: past it neighbours share one double, and JavaScript's numbers end. */
 #define WHOLE_MAX 9007199254740991.0
+
+/* cJSON allocates a dozen small pieces a message, and a document lives for one request. So they are
+ * taken off one block, which begins anew when no document is left; what does not fit there comes
+ * from the heap. */
+#define ARENA_BYTES 16384
+#define ARENA_ALIGN _Alignof(max_align_t)
+
+static struct {
+    _Alignas(max_align_t) char block[ARENA_BYTES];
+    size_t used;
+    size_t documents; /* alive */
+} arena;
+
+static void *arena_alloc(size_t size)
+{
+    size_t rounded = (size + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (rounded > ARENA_BYTES - arena.used) {
+        return xmalloc(size);
+    }
+    void *piece = arena.block + arena.used;
+    arena.used += rounded;
+    return piece;
+}
+
+static void arena_free(void *piece)
+{
+    char *at = piece;
+    if (at < arena.block || at >= arena.block + ARENA_BYTES) {
+        free(piece);
+    }
+}
 
 /* struct json is never defined: outside this file it is a pointer that cannot be looked into. */
 static const cJSON *node(const struct json *v)
@@ -100,6 +133,8 @@ enum json_err json_parse(struct str text, const struct json_limits *limits, stru
         add_text_for_cjson(&shorter, text);
         text = buf_str(&shorter);
     }
+    arena.used = arena.documents == 0 ? 0 : arena.used;
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = arena_alloc, .free_fn = arena_free});
     cJSON *root = cJSON_ParseWithLength(text.ptr, text.len);
     buf_fini(&shorter);
     if (root == NULL) {
@@ -110,13 +145,18 @@ enum json_err json_parse(struct str text, const struct json_limits *limits, stru
         }
         return JSON_SYNTAX;
     }
+    arena.documents++;
     *out = (struct json *)(void *)root;
     return JSON_OK;
 }
 
 void json_free(struct json *root)
 {
+    if (root == NULL) {
+        return;
+    }
     cJSON_Delete((cJSON *)(void *)root);
+    arena.documents--;
 }
 
 bool json_is_object(const struct json *v)
@@ -212,18 +252,13 @@ void json_add_string(struct buf *b, struct str text)
 {
     buf_reserve(b, text.len + 2);
     buf_add_char(b, '"');
-    size_t start = 0; /* of the run that needs no escape */
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c >= 0x20 && c != '"' && c != '\\') {
-            continue;
+    while (text.len > 0) {
+        size_t plain = span_json_plain(text, false);
+        buf_add(b, (struct str){text.ptr, plain});
+        if (plain < text.len) {
+            add_escape(b, (unsigned char)text.ptr[plain++]);
         }
-        buf_add(b, (struct str){text.ptr + start, i - start});
-        add_escape(b, c);
-        start = i + 1;
-    }
-    if (start < text.len) {
-        buf_add(b, (struct str){text.ptr + start, text.len - start});
+        text = (struct str){text.ptr + plain, text.len - plain};
     }
     buf_add_char(b, '"');
 }

@@ -3,6 +3,7 @@
 
 #include "common/alloc.h"
 #include "common/json_text.h"
+#include "common/span.h"
 #include "common/utf8.h"
 
 #include <stdlib.h>
@@ -100,33 +101,10 @@ static bool is_ascii(char c)
     return ((unsigned char)c & 0x80) == 0;
 }
 
-static bool is_plain(char c)
-{
-    return is_ascii(c) && c >= 0x20 && c != '"' && c != '\\';
-}
-
-/* Passes over characters that mean themselves, eight at a time. The high bit of a byte of `stop` is
- * set where that byte is a control, a quote, a backslash or not ASCII ("Determine if a word has a
- * byte less than n", Anderson, Bit Twiddling Hacks); it may also be set after such a byte, which
- * costs the byte-wise loop a few steps and is never wrong. */
+/* Passes over characters that mean themselves. */
 static void skip_plain(struct scan *s)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    uint64_t word;
-    while (left(s) >= sizeof(word)) {
-        memcpy(&word, s->p, sizeof(word));
-        uint64_t quote = word ^ ones * '"';
-        uint64_t backslash = word ^ ones * '\\';
-        uint64_t stop = word | ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) |
-                        ((backslash - ones) & ~backslash);
-        if ((stop & ones * 0x80) != 0) {
-            break;
-        }
-        s->p += sizeof(word);
-    }
-    while (s->p < s->end && is_plain(*s->p)) {
-        s->p++;
-    }
+    s->p += span_json_plain((struct str){s->p, left(s)}, true);
 }
 
 static bool skip_utf8(struct scan *s)
