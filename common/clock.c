@@ -22,6 +22,12 @@ uint64_t clock_now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+uint64_t clock_now_ns(void)
+{
+    struct timespec t = now(CLOCK_MONOTONIC);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 uint64_t clock_wall_s(void)
 {
     return (uint64_t)now(CLOCK_REALTIME).tv_sec;

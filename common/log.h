@@ -27,14 +27,19 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
     X(REDIS_UP, "redis_up")           \
     X(REDIS_DOWN, "redis_down")       \
     X(REDIS_ERROR, "redis_error")     \
+    X(REDIS_CALM, "redis_calm")       \
     X(BAD_PAYLOAD, "bad_payload")     \
     X(EPOCH, "epoch")                 \
     X(GATEWAY_JOIN, "gateway_join")   \
     X(GATEWAY_LOST, "gateway_lost")   \
     X(GATEWAY_ID, "gateway_id")       \
+    X(GHOST, "ghost")                 \
+    X(RESTORED, "register_restored")  \
     X(ACCEPT, "accept")               \
     X(WORKER, "worker")               \
     X(CONFIG, "config")               \
+    X(RELOAD, "reload")               \
+    X(RELOAD_FAILED, "reload_failed") \
     X(INSECURE, "insecure")           \
     X(SUPPRESSED, "log_suppressed")
 

@@ -35,7 +35,8 @@
     "no TLS, "                                                                                    \
     "Sentinel or Cluster to Redis)"
 
-/* A table reads best as a table: name, kind, field, default, help, then the range or the form. */
+/* A table reads best as a table: name, kind, field, default, help, then the range or the form.
+ * Whatever reloads is read anew wherever it is used, or has its maker told (config.h). */
 /* clang-format off */
 const struct config_setting config_settings[] = {
     {"server", "listen", CONFIG_LIST, AT(server.listen), "0.0.0.0:8080",
@@ -48,7 +49,7 @@ const struct config_setting config_settings[] = {
      .valid = config_is_name, .form = "1 to 64 letters, digits and . _ -",
      .shown = "<hostname>-<pid>"},
     {"server", "workers", CONFIG_COUNT, AT(server.workers), "1",
-     .help = "gateways sharing the addresses, with Redis; 0: one a core",
+     .help = "gateways on these addresses, with Redis; 0: one a core",
      RANGE(0, CONFIG_WORKERS_MAX)},
     {"server", "backlog", CONFIG_COUNT, AT(server.backlog), "4096",
      .help = "connections that may wait to be accepted", RANGE(1, 65535)},
@@ -60,7 +61,7 @@ const struct config_setting config_settings[] = {
     {"server", "flush_budget", CONFIG_COUNT, AT(server.flush_budget), "128",
      .help = "sends to one room before another room's turn", RANGE(1, 1000000)},
     {"server", "trusted_proxies", CONFIG_LIST, AT(server.trusted_proxies), "",
-     .help = "whose X-Forwarded-For is believed",
+     .reloads = true, .help = "whose X-Forwarded-For is believed",
      .valid = config_is_proxy, .form = "IP addresses or networks (as 10.0.0.0/8)"},
 
     {"admin", "listen", CONFIG_LIST, AT(admin.listen), "127.0.0.1:9080",
@@ -68,10 +69,10 @@ const struct config_setting config_settings[] = {
      .valid = config_is_address, .form = ADDRESS_FORM},
 
     {"client", "allowed_origins", CONFIG_LIST, AT(client.allowed_origins), "",
-     .help = "sites that may connect; empty: this host; *: all",
+     .reloads = true, .help = "sites that may connect; empty: this host; *: all",
      .valid = config_is_origin, .form = ORIGIN_FORM},
     {"client", "allow_no_origin", CONFIG_BOOL, AT(client.allow_no_origin), "yes",
-     .help = "whether programs that send no Origin may connect"},
+     .reloads = true, .help = "whether programs that send no Origin may connect"},
     {"client", "max_connections", CONFIG_COUNT, AT(client.max_connections), "0",
      .help = "of this gateway; 0: as many as open files allow", RANGE(0, 1048576)},
     {"client", "join_timeout", CONFIG_DURATION, AT(client.join_timeout_ms), "60s",
@@ -83,48 +84,55 @@ const struct config_setting config_settings[] = {
     {"client", "max_json_nodes", CONFIG_COUNT, AT(client.max_json_nodes), "256",
      .help = "values in one message", RANGE(8, 65536)},
     {"client", "max_rooms", CONFIG_COUNT, AT(client.max_rooms), "128",
-     .help = "rooms that one connection may be in", RANGE(1, 65536)},
+     .reloads = true, .help = "rooms that one connection may be in", RANGE(1, 65536)},
     {"client", "max_fragments", CONFIG_COUNT, AT(client.max_fragments), "64",
      .help = "frames that one message may come in", RANGE(1, 65536)},
     {"client", "rate_messages", CONFIG_RATE, AT(client.rate_messages), "20/s burst 40",
-     .help = "messages from one connection"},
+     .reloads = true, .help = "messages from one connection"},
     {"client", "rate_joins", CONFIG_RATE, AT(client.rate_joins), "5/s burst 128",
-     .help = "joins from one connection, all at once after a loss"},
+     .reloads = true, .help = "joins from one connection, all at once after a loss"},
     {"client", "rate_errors", CONFIG_RATE, AT(client.rate_errors), "10/min burst 10",
-     .help = "malformed messages before a connection is closed"},
+     .reloads = true, .help = "malformed messages before a connection is closed"},
     {"client", "rate_refused", CONFIG_RATE, AT(client.rate_refused), "5/s burst 50",
-     .help = "rate_limited answers before a connection is closed"},
+     .reloads = true, .help = "rate_limited answers before a connection is closed"},
     {"client", "heartbeat", CONFIG_DURATION, AT(client.heartbeat_ms), "25s",
      .help = "silence before a ping", RANGE(100, HOUR)},
     {"client", "heartbeat_timeout", CONFIG_DURATION, AT(client.heartbeat_timeout_ms), "10s",
      .help = "silence after it before the connection is closed", RANGE(50, HOUR)},
     {"client", "backlog_soft", CONFIG_SIZE, AT(client.backlog_soft), "256k",
-     .help = "unread bytes of a room before a client skips some",
+     .reloads = true, .help = "unread bytes of a room before a client skips some",
      RANGE(1 * KIB, 1 * GIB)},
     {"client", "backlog_hard", CONFIG_SIZE, AT(client.backlog_hard), "1m",
-     .help = "unread bytes before a slow client is closed", RANGE(1 * KIB, 2 * GIB)},
+     .reloads = true, .help = "unread bytes before a slow client is closed",
+     RANGE(1 * KIB, 2 * GIB)},
     {"client", "stuck", CONFIG_DURATION, AT(client.stuck_ms), "30s",
      .help = "time without reading before a slow client is closed", RANGE(100, HOUR)},
     {"client", "send_buffer", CONFIG_SIZE, AT(client.send_buffer), "64k",
      .help = "the kernel's send buffer of a connection (SO_SNDBUF)", RANGE(4 * KIB, 16 * MIB)},
 
     {"room", "history_size", CONFIG_COUNT, AT(room.history_size), "100",
-     .help = "messages kept; 0: none", RANGE(0, 100000)},
+     .reloads = true, .help = "messages kept; 0: none", RANGE(0, 100000)},
     {"room", "history_ttl", CONFIG_DURATION, AT(room.history_ttl_ms), "1h",
-     .help = "how long a quiet room's messages are kept", RANGE(1 * S, 720 * HOUR)},
+     .reloads = true, .help = "how long a quiet room's messages are kept",
+     RANGE(1 * S, 720 * HOUR)},
     {"room", "presence", CONFIG_WORD, AT(room.presence), "full",
-     .help = "what members hear of each other",
+     .reloads = true, .help = "who is there: with names, only how many, or nothing",
      .words = {"full", "count", "off"}},
     {"room", "presence_interval", CONFIG_DURATION, AT(room.presence_interval_ms), "250ms",
-     .help = "at most one presence message in this time", RANGE(10, MIN)},
+     .reloads = true, .help = "at most one presence message in this time", RANGE(10, MIN)},
     {"room", "rejoin_grace", CONFIG_DURATION, AT(room.rejoin_grace_ms), "3s",
-     .help = "a lost member who is back by then never left", RANGE(0, 5 * MIN)},
+     .reloads = true, .help = "a lost member who is back by then never left",
+     RANGE(0, 5 * MIN)},
     {"room", "max_members", CONFIG_COUNT, AT(room.max_members), "0",
-     .help = "of one room; 0: no limit", RANGE(0, 10000000)},
-    {"room", "name_max_bytes", CONFIG_COUNT, AT(room.name_max_bytes), "128",
-     .help = "of a room's name", RANGE(1, NAMES_ROOM_MAX_BYTES)},
+     .reloads = true, .help = "of one room; 0: no limit", RANGE(0, 10000000)},
+    {"room", "publish", CONFIG_WORD, AT(room.publish), "members",
+     .reloads = true, .help = "who may chat and signal: members, or only the server",
+     .words = {"members", "server"}},
     {"room", "dedupe_ttl", CONFIG_DURATION, AT(room.dedupe_ttl_ms), "5m",
-     .help = "how long a key marks a message as sent before", RANGE(1 * S, 24 * HOUR)},
+     .reloads = true, .help = "how long a key marks a message as sent before",
+     RANGE(1 * S, 24 * HOUR)},
+    {"room", "name_max_bytes", CONFIG_COUNT, AT(room_name_max_bytes), "128",
+     .help = "of a room's name", RANGE(1, NAMES_ROOM_MAX_BYTES)},
 
     {"redis", "url", CONFIG_SECRET, AT(redis.url), "",
      .help = "what all gateways share; empty: one gateway alone",
@@ -149,13 +157,17 @@ const struct config_setting config_settings[] = {
      .help = "silence after which a gateway counts as dead", RANGE(200, 10 * MIN)},
     {"redis", "publish_buffer", CONFIG_SIZE, AT(redis.publish_buffer), "1m",
      .help = "messages that may wait for Redis; more are refused", RANGE(4 * KIB, 1 * GIB)},
+    {"redis", "request_buffer", CONFIG_SIZE, AT(redis.request_buffer), "8m",
+     .help = "other requests that may wait for Redis",
+     RANGE(4 * KIB, 1 * GIB)},
 
     {"log", "level", CONFIG_WORD, AT(log.level), "info",
-     .help = "the least that is logged", .words = {"error", "warn", "info", "debug"}},
+     .reloads = true, .help = "the least that is logged",
+     .words = {"error", "warn", "info", "debug"}},
     {"log", "format", CONFIG_WORD, AT(log.format), "logfmt",
      .help = "of the lines on stderr", .words = {"logfmt", "json"}},
     {"log", "access", CONFIG_BOOL, AT(log.access), "yes",
-     .help = "one line for each connection"},
+     .reloads = true, .help = "one line for each connection"},
     {"log", "rate_limit", CONFIG_COUNT, AT(log.rate_limit), "100",
      .help = "lines a second of one event; 0: no limit",
      RANGE(0, 1000000)},
@@ -190,7 +202,6 @@ const struct config_later config_later_settings[] = {
     {"metrics", "process"},
     {"redis", "on_down"},
     {"room", "name_pattern"},
-    {"room", "publish"},
     {"server", "tls_cert"},
     {"server", "tls_key"},
     {"shutdown", "jitter"},
@@ -288,19 +299,21 @@ static void load_defaults(struct config_load *l)
     assert(!l->failed); /* a default outside its own range is our bug */
 }
 
-bool config_load(struct config *c, const char *file, char **envp, int argc, char **argv,
+bool config_load(struct config *c, const struct config_sources *sources,
                  const struct config_report *report_to)
 {
     struct config_load l = {.config = c, .report = report_to};
     *c = (struct config){0};
     l.origins = xcalloc(config_setting_count, sizeof(*l.origins));
     load_defaults(&l);
-    if (file != NULL) {
-        config_load_file(&l, file);
+    if (sources->file != NULL) {
+        config_load_file(&l, sources->file);
     }
-    config_load_environment(&l, envp);
-    config_load_flags(&l, argc, argv);
+    config_load_environment(&l, sources->envp);
+    config_load_flags(&l, sources->flag_count, sources->flags);
+    config_kinds_inherit(&l);
     config_check(&l);
+    config_kinds_end(&l);
     free(l.origins);
     if (l.failed) {
         config_free(c);
@@ -313,4 +326,5 @@ void config_free(struct config *c)
     for (size_t i = 0; i < config_setting_count; i++) {
         config_value_clear(c, &config_settings[i]);
     }
+    config_kinds_free(&c->kinds);
 }

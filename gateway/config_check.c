@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/config_table.h"
 
+#include "common/alloc.h"
 #include "common/buf.h"
 #include "gateway/files.h"
 
 #include <assert.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum order { LESS, AT_MOST, AT_LEAST, MORE_THAN_TWICE };
@@ -28,6 +30,7 @@ static const struct relation {
      "a slow client skips messages before it is closed"},
     {"client", "backlog_soft", AT_LEAST, "client", "max_message_bytes", "one message must fit"},
     {"redis", "publish_buffer", AT_LEAST, "client", "max_message_bytes", "one message must fit"},
+    {"redis", "request_buffer", AT_LEAST, "client", "max_message_bytes", "one direct must fit"},
     {"redis", "reconnect_min", AT_MOST, "redis", "reconnect_max", "the wait only grows"},
     {"redis", "lease", MORE_THAN_TWICE, "redis", "tick",
      "one sign of life that comes late must not look like a death"},
@@ -188,4 +191,19 @@ void config_check(struct config_load *l)
     check_origins(l);
     check_redis_url(l);
     check_max_connections(l);
+    config_kinds_check(l);
+}
+
+bool config_check_mixture(struct config *c, const struct config_report *report)
+{
+    struct config_load l = {.config = c, .report = report};
+    l.origins = xcalloc(config_setting_count, sizeof(*l.origins));
+    for (size_t i = 0; i < config_setting_count; i++) {
+        l.origins[i].place.source = STR("without a restart");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(relations); i++) {
+        check_relation(&l, &relations[i]);
+    }
+    free(l.origins);
+    return !l.failed;
 }

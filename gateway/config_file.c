@@ -122,10 +122,26 @@ static void read_entry(struct reader *r, struct str line)
     r->events->on_entry(r->ctx, &e);
 }
 
+/* The same of a section's line: in the quotes of [room "a #b]"] no comment begins. */
+static struct str cut_section_comment(struct str s)
+{
+    bool quoted = false;
+    for (size_t i = 0; i < s.len; i++) {
+        struct str rest = {s.ptr + i, s.len - i};
+        if (quoted && s.ptr[i] == '\\') {
+            i++;
+        } else if (s.ptr[i] == '"') {
+            quoted = !quoted;
+        } else if (!quoted && begins_comment(rest) && is_blank(s.ptr[i - 1])) {
+            s.len = i;
+        }
+    }
+    return trim(s);
+}
+
 static void read_section(const struct reader *r, struct str line)
 {
-    /* The name may hold quoted text ([room "a]b"]), so the last bracket counts. */
-    line = cut_comment(line);
+    line = cut_section_comment(line); /* whose last bracket counts: see there */
     if (line.ptr[line.len - 1] != ']') {
         fail(r, line.ptr, "a section's line ends with \"]\"");
         return;

@@ -7,7 +7,9 @@
 struct file_load {
     struct config_load *load;
     const char *section; /* of the table; NULL before the first and after an unknown one */
-    bool skipping;       /* in a section that was reported: its keys say nothing new */
+    struct config_kind_load *kind; /* in [room "…"], where section is room; NULL: in a plain one */
+    struct buf title;              /* as the file writes the section */
+    bool skipping;                 /* in a section that was reported: its keys say nothing new */
 };
 
 static void suggest_section(struct buf *b, struct str name)
@@ -29,30 +31,65 @@ static bool is_later_section(struct str name)
             return true;
         }
     }
-    return str_starts(name, STR("room ")); /* [room "game:*"]: settings of some rooms alone */
+    return false;
+}
+
+static const char *find_section(struct str name)
+{
+    for (size_t i = 0; i < config_setting_count; i++) {
+        if (str_equal(name, str_from(config_settings[i].section))) {
+            return config_settings[i].section;
+        }
+    }
+    return NULL;
+}
+
+/* Splits room "game:*" behind its first word; what follows is empty in most sections. */
+static struct str take_word(struct str *name)
+{
+    struct str word = {name->ptr, 0};
+    while (word.len < name->len && memchr(" \t\"", word.ptr[word.len], 3) == NULL) {
+        word.len++;
+    }
+    *name = (struct str){name->ptr + word.len, name->len - word.len};
+    while (name->len > 0 && (name->ptr[0] == ' ' || name->ptr[0] == '\t')) {
+        *name = (struct str){name->ptr + 1, name->len - 1};
+    }
+    return word;
+}
+
+static void report_unknown_section(struct file_load *f, const struct config_place *at,
+                                   struct str name, struct str word)
+{
+    if (is_later_section(word)) {
+        config_error(f->load, at, "section [%.*s] is not supported by this version", STR_ARG(name));
+        return;
+    }
+    struct buf hint = {NULL, 0, 0};
+    suggest_section(&hint, word);
+    config_error(f->load, at, "unknown section [%.*s]%.*s", STR_ARG(name), STR_ARG(buf_str(&hint)));
+    buf_fini(&hint);
 }
 
 static void on_section(void *ctx, const struct config_place *at, struct str name)
 {
     struct file_load *f = ctx;
-    f->section = NULL;
-    for (size_t i = 0; f->section == NULL && i < config_setting_count; i++) {
-        if (str_equal(name, str_from(config_settings[i].section))) {
-            f->section = config_settings[i].section;
-        }
+    struct str arguments = name, word = take_word(&arguments);
+    f->section = find_section(word);
+    f->kind = NULL;
+    buf_clear(&f->title);
+    buf_add(&f->title, name);
+    if (f->section == NULL) {
+        report_unknown_section(f, at, name, word);
+    } else if (arguments.len > 0 && strcmp(f->section, "room") != 0) {
+        config_error(f->load, at, "[%.*s]: only [room \"…\"] can be for some names alone",
+                     STR_ARG(name));
+        f->section = NULL;
+    } else if (arguments.len > 0) {
+        f->kind = config_kind_begin(f->load, at, arguments);
+        f->section = f->kind != NULL ? f->section : NULL;
     }
     f->skipping = f->section == NULL;
-    if (!f->skipping) {
-        return;
-    }
-    if (is_later_section(name)) {
-        config_error(f->load, at, "section [%.*s] is not supported by this version", STR_ARG(name));
-        return;
-    }
-    struct buf hint = {NULL, 0, 0};
-    suggest_section(&hint, name);
-    config_error(f->load, at, "unknown section [%.*s]%.*s", STR_ARG(name), STR_ARG(buf_str(&hint)));
-    buf_fini(&hint);
 }
 
 static const struct config_setting *find_key(const char *section, struct str key)
@@ -100,14 +137,14 @@ static bool is_later_key(const char *section, struct str key)
 static void report_unknown_key(struct file_load *f, const struct config_entry *e)
 {
     if (is_later_key(f->section, e->key)) {
-        config_error(f->load, &e->key_at, "\"%.*s\" in [%s] is not supported by this version",
-                     STR_ARG(e->key), f->section);
+        config_error(f->load, &e->key_at, "\"%.*s\" in [%.*s] is not supported by this version",
+                     STR_ARG(e->key), STR_ARG(buf_str(&f->title)));
         return;
     }
     struct buf hint = {NULL, 0, 0};
     suggest_key(&hint, f->section, e->key);
-    config_error(f->load, &e->key_at, "unknown key \"%.*s\" in [%s]%.*s", STR_ARG(e->key),
-                 f->section, STR_ARG(buf_str(&hint)));
+    config_error(f->load, &e->key_at, "unknown key \"%.*s\" in [%.*s]%.*s", STR_ARG(e->key),
+                 STR_ARG(buf_str(&f->title)), STR_ARG(buf_str(&hint)));
     buf_fini(&hint);
 }
 
@@ -127,13 +164,19 @@ static void on_entry(void *ctx, const struct config_entry *e)
         report_unknown_key(f, e);
         return;
     }
-    const struct config_origin *origin = &f->load->origins[s - config_settings];
+    const struct config_origin *origins = f->kind != NULL ? f->kind->origins : f->load->origins;
+    const struct config_origin *origin = &origins[s - config_settings];
     if (origin->rank == CONFIG_FILE && s->kind != CONFIG_LIST) {
-        config_error(f->load, &e->key_at, "duplicate key \"%s\" in [%s]; line %u sets it already",
-                     s->key, s->section, origin->place.line);
-        return;
+        config_error(f->load, &e->key_at, "duplicate key \"%s\" in [%.*s]; line %u sets it already",
+                     s->key, STR_ARG(buf_str(&f->title)), origin->place.line);
+    } else if (f->kind == NULL) {
+        config_assign(f->load, s, CONFIG_FILE, &e->value_at, e->value);
+    } else if (config_is_policy(s)) {
+        config_kind_assign(f->load, f->kind, s, &e->value_at, e->value);
+    } else {
+        config_error(f->load, &e->key_at, "\"%s\" is the same for all rooms; it belongs to [room]",
+                     s->key);
     }
-    config_assign(f->load, s, CONFIG_FILE, &e->value_at, e->value);
 }
 
 static void on_error(void *ctx, const struct config_place *at, const char *text)
@@ -147,4 +190,5 @@ void config_load_file(struct config_load *l, const char *path)
     static const struct config_file_events events = {on_section, on_entry, on_error};
     struct file_load f = {.load = l};
     config_file_read(path, &events, &f);
+    buf_fini(&f.title);
 }

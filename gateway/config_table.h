@@ -6,6 +6,8 @@
  *   config_file.c    the INI reader
  *   config_source.c  from the file's sections and keys to settings
  *   config_env.c     from variables and flags to settings
+ *   config_policy.c  [room "game:*"]: the policies of kinds of rooms
+ *   config_reload.c  from one config to the next
  *   config_value.c   typed values from text
  *   config_show.c    typed values as text
  *   config_text.c    the syntax of addresses, origins, names, URLs
@@ -34,8 +36,9 @@ enum config_kind {
 struct config_setting {
     const char *section, *key;
     enum config_kind kind;
-    size_t offset;                  /* of the field in struct config */
+    uint32_t offset;                /* of the field in struct config */
     const char *value;              /* the default as a file says it; NULL: computed when loading */
+    bool reloads;                   /* may change in a running gateway */
     const char *help;               /* begins in lower case, without a full stop */
     uint64_t min, max;              /* counts, sizes, durations */
     const char *words[5];           /* CONFIG_WORD: NULL ends them */
@@ -71,11 +74,18 @@ struct config_origin {
     bool bad;                  /* was reported: no check that depends on it makes sense */
 };
 
+/* Of the section of a kind. */
+struct config_kind_load {
+    struct config_place at;
+    struct config_origin *origins; /* owned; one for each setting; CONFIG_DEFAULT: as in [room] */
+};
+
 /* A load under way. */
 struct config_load {
-    struct config *config;              /* borrowed */
-    const struct config_report *report; /* borrowed */
-    struct config_origin *origins;      /* owned; one for each setting */
+    struct config *config;                           /* borrowed */
+    const struct config_report *report;              /* borrowed */
+    struct config_origin *origins;                   /* owned; one for each setting */
+    struct config_kind_load kinds[CONFIG_KINDS_MAX]; /* as config->kinds */
     bool failed;
 };
 
@@ -94,6 +104,23 @@ void config_load_file(struct config_load *l, const char *path);
 void config_load_environment(struct config_load *l, char **envp);
 void config_load_flags(struct config_load *l, int argc, char **argv);
 void config_env_name(struct buf *b, const struct config_setting *s); /* PARLEY_SERVER_LISTEN */
+
+/* config_policy.c. A policy's settings, those that a kind may set, are the ones in struct
+ * room_policy. */
+bool config_is_policy(const struct config_setting *s);
+/* The section [room "…"] begins; arguments is what stands behind "room". NULL: reported. */
+struct config_kind_load *config_kind_begin(struct config_load *l, const struct config_place *at,
+                                           struct str arguments);
+void config_kind_assign(struct config_load *l, struct config_kind_load *kind,
+                        const struct config_setting *s, const struct config_place *at,
+                        struct str text);
+void config_kinds_inherit(struct config_load *l); /* after the last source */
+void config_kinds_check(struct config_load *l);
+void config_kinds_end(struct config_load *l);
+void config_kinds_free(struct room_kinds *kinds);
+void config_kind_add_title(struct buf *b, struct str pattern); /* room "game:*" */
+/* c as a room of that kind sees it, for config_value_…: a shallow copy, not to be freed. */
+struct config config_as_kind(const struct config *c, const struct room_kind *kind);
 
 /* config_file.c. Texts are borrowed for the call; at has the file's name, line and column. */
 struct config_entry {
@@ -118,6 +145,9 @@ extern const struct config_unit config_size_units[], config_duration_units[], co
 bool config_value_set(struct config *c, const struct config_setting *s, struct str text,
                       struct buf *why) MUST_CHECK;
 void config_value_clear(struct config *c, const struct config_setting *s);
+size_t config_value_size(const struct config_setting *s); /* of its field; 0: it has none */
+bool config_value_equal(const struct config *a, const struct config *b,
+                        const struct config_setting *s);
 
 /* config_show.c */
 uint64_t config_value_number(const struct config *c, const struct config_setting *s);
@@ -136,5 +166,7 @@ bool config_is_any(struct str text);
 
 /* config_check.c */
 void config_check(struct config_load *l);
+/* The same of a config that is partly old and partly new. False: reported. */
+bool config_check_mixture(struct config *c, const struct config_report *report) MUST_CHECK;
 
 #endif

@@ -30,7 +30,8 @@ static const struct {
 
 _Static_assert(sizeof(enum config_presence) == sizeof(unsigned) &&
                    sizeof(enum log_level) == sizeof(unsigned) &&
-                   sizeof(enum log_format) == sizeof(unsigned),
+                   sizeof(enum log_format) == sizeof(unsigned) &&
+                   sizeof(enum config_publish) == sizeof(unsigned),
                "CONFIG_WORD writes an unsigned");
 
 static void *field_of(struct config *c, const struct config_setting *s)
@@ -315,5 +316,46 @@ void config_value_clear(struct config *c, const struct config_setting *s)
         char **field = field_of(c, s);
         free(*field);
         *field = NULL;
+    }
+}
+
+size_t config_value_size(const struct config_setting *s)
+{
+    static const size_t sizes[] = {
+        [CONFIG_TEXT] = sizeof(char *),
+        [CONFIG_SECRET] = sizeof(char *),
+        [CONFIG_SECRET_FILE] = 0,
+        [CONFIG_LIST] = sizeof(struct config_list),
+        [CONFIG_BOOL] = sizeof(bool),
+        [CONFIG_COUNT] = sizeof(unsigned),
+        [CONFIG_SIZE] = sizeof(size_t),
+        [CONFIG_DURATION] = sizeof(uint64_t),
+        [CONFIG_RATE] = sizeof(struct rate),
+        [CONFIG_WORD] = sizeof(unsigned),
+    };
+    return sizes[s->kind];
+}
+
+static bool lists_equal(const struct config_list *a, const struct config_list *b)
+{
+    bool equal = a->count == b->count;
+    for (size_t i = 0; equal && i < a->count; i++) {
+        equal = strcmp(a->items[i], b->items[i]) == 0;
+    }
+    return equal;
+}
+
+bool config_value_equal(const struct config *a, const struct config *b,
+                        const struct config_setting *s)
+{
+    const void *left = (const char *)a + s->offset, *right = (const char *)b + s->offset;
+    switch (s->kind) {
+    case CONFIG_TEXT:
+    case CONFIG_SECRET:
+        return strcmp(*(char *const *)left, *(char *const *)right) == 0;
+    case CONFIG_LIST:
+        return lists_equal(left, right);
+    default: /* plain values, without a hole in them */
+        return memcmp(left, right, config_value_size(s)) == 0;
     }
 }

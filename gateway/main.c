@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* main: the command line. Each command is one row of a table; `serve` is in gateway/serve.h. */
+#include "client/cli/bench.h"
 #include "common/version.h"
 #include "gateway/bus/bus.h"
 #include "gateway/config.h"
@@ -50,6 +51,7 @@ struct command {
     const char *name;
     unsigned allowed; /* of enum option */
     int (*run)(const struct command_line *line);
+    int (*main)(int argc, char **argv); /* reads its own options; then run and allowed are unused */
     const char *help;
 };
 
@@ -59,21 +61,29 @@ static void report_config(void *ctx, bool is_error, const char *text)
     fprintf(stderr, "%s%s\n", is_error ? "" : "warning: ", text);
 }
 
+static struct config_sources sources_of(const struct command_line *line)
+{
+    return (struct config_sources){line->file, environ, line->settings, line->setting_count};
+}
+
 static bool load_config(struct config *c, const struct command_line *line)
 {
     static const struct config_report report = {report_config, NULL};
-    return config_load(c, line->file, environ, line->setting_count, line->settings, &report);
+    const struct config_sources sources = sources_of(line);
+    return config_load(c, &sources, &report);
 }
 
 static int run_serve(const struct command_line *line)
 {
     struct config config;
+    const struct config_sources sources = sources_of(line);
+    signal(SIGHUP, SIG_IGN); /* until somebody handles it: what is being read is new enough */
     if (!load_config(&config, line)) {
         return EX_CONFIG;
     }
     int code = workers_count(&config) > 1
                    ? workers_run(&config, line->file, line->settings, line->setting_count)
-                   : serve(&config);
+                   : serve(&config, &sources);
     config_free(&config);
     return code;
 }
@@ -116,22 +126,26 @@ static int run_version(const struct command_line *line)
 
 static int run_help(const struct command_line *line);
 
-enum { SERVE, CHECKCONFIG, CONFIGDOC, VERSION, HELP };
+enum { SERVE, CHECKCONFIG, CONFIGDOC, BENCH, VERSION, HELP };
 
 static const struct command commands[] = {
-    [SERVE] = {"serve", OPTION_CONFIG | OPTION_SETTINGS, run_serve,
+    [SERVE] = {"serve", OPTION_CONFIG | OPTION_SETTINGS, run_serve, NULL,
                "serve [-c FILE] [--section.key=value …]\n"
                "      run a gateway; this is what parley does without a command, too"},
     [CHECKCONFIG] = {"checkconfig", OPTION_CONFIG | OPTION_SETTINGS | OPTION_PRINT, run_checkconfig,
+                     NULL,
                      "checkconfig [-c FILE] [--print] [--section.key=value …]\n"
                      "      read the configuration as serve does, and report what is wrong"},
-    [CONFIGDOC] = {"configdoc", OPTION_MARKDOWN, run_configdoc,
+    [CONFIGDOC] = {"configdoc", OPTION_MARKDOWN, run_configdoc, NULL,
                    "configdoc --markdown\n"
                    "      the reference of all settings"},
-    [VERSION] = {"version", OPTION_JSON, run_version,
+    [BENCH] = {"bench", 0, NULL, bench_main,
+               "bench [--help] [--option=value …]\n"
+               "      put a room server under load, and check what arrives"},
+    [VERSION] = {"version", OPTION_JSON, run_version, NULL,
                  "version [--json]\n"
                  "      the versions of parley and of its libraries"},
-    [HELP] = {"help", 0, run_help,
+    [HELP] = {"help", 0, run_help, NULL,
               "help\n"
               "      this text"},
 };
@@ -285,6 +299,17 @@ static bool flush_answer(void)
     return fflush(stdout) == 0 && ferror(stdout) == 0;
 }
 
+/* The command that was given, when it reads its own options; else NULL. */
+static const struct command *own_command(int argc, char **argv)
+{
+    for (size_t i = 0; argc > 1 && i < ARRAY_LEN(commands); i++) {
+        if (commands[i].main != NULL && strcmp(commands[i].name, argv[1]) == 0) {
+            return &commands[i];
+        }
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv)
 {
     struct command_line line = {.command = &commands[SERVE]};
@@ -297,7 +322,10 @@ int main(int argc, char **argv)
         return EXIT_FAILURE;
     }
     int code = EXIT_USAGE;
-    if (read_command_line(&line, argc, argv)) {
+    const struct command *own = own_command(argc, argv);
+    if (own != NULL) {
+        code = own->main(argc - 1, argv + 1);
+    } else if (read_command_line(&line, argc, argv)) {
         code = line.command->run(&line);
     }
     free((void *)line.settings);

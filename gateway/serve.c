@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/serve.h"
 
+#include "common/buf.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/version.h"
 #include "gateway/bus/bus.h"
@@ -30,7 +32,8 @@
 enum phase { STARTING, READY, LEAVING, DRAINING, STOPPING };
 
 struct gateway {
-    const struct config *config; /* borrowed */
+    struct config *config;                /* borrowed; nobody else changes it (config.h) */
+    const struct config_sources *sources; /* borrowed */
     struct stats stats;
     struct loop *loop;
     struct wheel *wheel;
@@ -108,6 +111,51 @@ static void on_signal(int signo, void *ctx)
     }
 }
 
+static void log_config_line(void *ctx, bool is_error, const char *text)
+{
+    (void)ctx;
+    if (is_error) {
+        LOG(ERROR, RELOAD_FAILED, F_TEXT("msg", text));
+    } else {
+        LOG(WARN, CONFIG, F_TEXT("msg", text));
+    }
+}
+
+/* What reads a setting where it is used needs no word; the rest makes its copies anew. */
+static void apply_config(struct gateway *g)
+{
+    g->stats.config_loaded_s = clock_wall_s();
+    chat_reload(g->chat);
+    bus_reload(g->bus);
+    server_reload(g->server);
+}
+
+static void on_hangup(int signo, void *ctx)
+{
+    static const struct config_report report = {log_config_line, NULL};
+    struct gateway *g = ctx;
+    struct buf applied = {NULL, 0, 0}, restart = {NULL, 0, 0};
+    enum log_level before = g->config->log.level;
+    (void)signo;
+    if (config_reload(g->config, g->sources, &report, &applied, &restart)) {
+        apply_config(g);
+        g->stats.reloads[RELOAD_OK]++;
+        /* Told when either of the levels lets it be told. */
+        log_set_level(before > g->config->log.level ? before : g->config->log.level);
+        LOG(INFO, RELOAD, F_STR("changed", buf_str(&applied)));
+        log_set_level(g->config->log.level);
+    } else {
+        g->stats.reloads[RELOAD_FAILED]++;
+        LOG(ERROR, RELOAD_FAILED, F_TEXT("msg", "the settings are as they were"));
+    }
+    if (restart.len > 0) {
+        LOG(WARN, RELOAD, F_TEXT("msg", "these change with a restart only"),
+            F_STR("changed", buf_str(&restart)));
+    }
+    buf_fini(&applied);
+    buf_fini(&restart);
+}
+
 static bool open_bus(struct gateway *g, char *err, size_t err_size)
 {
     if (g->config->redis.url[0] == '\0') {
@@ -158,6 +206,7 @@ static void start(struct gateway *g)
     bus_start(g->bus, &events);
     loop_on_signal(g->loop, SIGTERM, on_signal, g);
     loop_on_signal(g->loop, SIGINT, on_signal, g);
+    loop_on_signal(g->loop, SIGHUP, on_hangup, g);
     g->phase = READY;
     ops_set_state(g->ops, OPS_READY);
     for (size_t i = 0; i < g->config->server.listen.count; i++) {
@@ -182,9 +231,9 @@ static void take_down(struct gateway *g)
     loop_free(g->loop);
 }
 
-int serve(struct config *config)
+int serve(struct config *config, const struct config_sources *sources)
 {
-    struct gateway g = {.config = config};
+    struct gateway g = {.config = config, .sources = sources};
     char err[256] = "";
     int code = EX_OK;
 
@@ -195,6 +244,7 @@ int serve(struct config *config)
     LOG(WARN, INSECURE,
         F_TEXT("msg", "no tokens yet: whoever reaches the port may join any room "
                       "under any free name"));
+    g.stats.config_loaded_s = clock_wall_s();
     build(&g);
     if (!open_bus(&g, err, sizeof(err))) {
         fprintf(stderr, "parley: %s\n", err);

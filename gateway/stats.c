@@ -25,3 +25,17 @@ double stats_bucket_bound_s(size_t bucket)
 {
     return bucket < ARRAY_LEN(bounds_us) ? (double)bounds_us[bucket] / 1e6 : (double)INFINITY;
 }
+
+enum stats_refusal stats_refusal_of(const char *error)
+{
+    static const char *const prefixes[] = {
+#define X(id, prefix, label) prefix,
+        STATS_REFUSALS(X)
+#undef X
+    };
+    enum stats_refusal r = 0;
+    while (r < REFUSAL_OTHER && strncmp(error, prefixes[r], strlen(prefixes[r])) != 0) {
+        r++;
+    }
+    return r;
+}

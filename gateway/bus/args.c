@@ -9,8 +9,7 @@ void args_fini(struct args *a)
 {
     buf_fini(&a->text);
     free(a->ends);
-    free(a->words);
-    free(a->lens);
+    buf_fini(&a->wire);
     *a = (struct args){0};
 }
 
@@ -37,18 +36,32 @@ void args_end(struct args *a)
     if (a->count == a->cap) {
         a->cap = a->cap == 0 ? 32 : a->cap * 2;
         a->ends = xrealloc(a->ends, a->cap * sizeof(a->ends[0]));
-        a->words = xrealloc(a->words, a->cap * sizeof(a->words[0]));
-        a->lens = xrealloc(a->lens, a->cap * sizeof(a->lens[0]));
     }
     a->ends[a->count++] = a->text.len;
 }
 
-void args_words(struct args *a)
+struct str args_word(const struct args *a, size_t i)
 {
-    size_t start = 0;
+    size_t start = i > 0 ? a->ends[i - 1] : 0;
+    return (struct str){a->text.len > 0 ? a->text.ptr + start : "", a->ends[i] - start};
+}
+
+static void add_header(struct buf *out, char kind, size_t number)
+{
+    buf_add_char(out, kind);
+    buf_add_u64(out, number);
+    BUF_LIT(out, "\r\n");
+}
+
+struct str args_wire(struct args *a)
+{
+    buf_clear(&a->wire);
+    add_header(&a->wire, '*', a->count);
     for (size_t i = 0; i < a->count; i++) {
-        a->words[i] = a->text.len > 0 ? a->text.ptr + start : "";
-        a->lens[i] = a->ends[i] - start;
-        start = a->ends[i];
+        struct str word = args_word(a, i);
+        add_header(&a->wire, '$', word.len);
+        buf_add(&a->wire, word);
+        BUF_LIT(&a->wire, "\r\n");
     }
+    return buf_str(&a->wire);
 }

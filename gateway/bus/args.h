@@ -7,11 +7,10 @@
 #include "common/buf.h"
 
 struct args {
-    struct buf text;    /* all words, end to end; a word may be added to here until args_end */
-    size_t *ends;       /* owned; where each word ends in text */
-    const char **words; /* owned; filled by args_words */
-    size_t *lens;       /* owned */
+    struct buf text; /* all words, end to end; a word may be added to here until args_end */
+    size_t *ends;    /* owned; where each word ends in text */
     size_t count, cap;
+    struct buf wire; /* see args_wire */
 };
 
 void args_fini(struct args *a);
@@ -23,7 +22,10 @@ void args_end(struct args *a); /* what was added to text since the last word is 
 
 #define ARGS_LIT(a, literal) args_add((a), STR(literal))
 
-/* Fills words and lens; valid until the next change. */
-void args_words(struct args *a);
+struct str args_word(const struct args *a, size_t i); /* borrowed until the next change */
+
+/* The command as it goes over the wire: an array of bulk strings (RESP). Borrowed until the next
+ * change. */
+struct str args_wire(struct args *a);
 
 #endif

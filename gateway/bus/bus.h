@@ -7,8 +7,9 @@
  * from inside the call itself; also when the link is lost, the deadline passes, or the bus closes.
  *   2. Events of one room come in the order in which the bus got them. No event of a room comes
  * before its on_opened, none after bus_close_room.
- *   3. BUS_UNAVAILABLE: certainly not done. BUS_UNKNOWN: sent, and nobody can say. BUS_REFUSED:
- * Redis said no (full disk, memory, wrong type): nothing changed, nothing was delivered.
+ *   3. BUS_UNAVAILABLE: certainly not done. BUS_UNKNOWN: sent, and nobody can say. (Redis may
+ * have said so: a full disk, no memory, not the master.) BUS_REFUSED: Redis said no to this very
+ * call (a key of another type): nothing changed, nothing was delivered.
  *   4. Texts given are copied or used up within the call unless a comment says "borrowed until
  * done".
  *   5. Any call may be made from any event or completion. */
@@ -26,7 +27,7 @@ struct config;
 struct loop;
 struct stats;
 
-enum bus_err { BUS_OK, BUS_UNAVAILABLE, BUS_UNKNOWN, BUS_REFUSED, BUS_NOT_ONLINE };
+enum bus_err { BUS_OK, BUS_UNAVAILABLE, BUS_UNKNOWN, BUS_REFUSED, BUS_NOT_ONLINE, BUS_BAD_CURSOR };
 
 #define BUS_EPOCH_LEN 16 /* 64 random bits in lower-case hex */
 
@@ -55,6 +56,15 @@ struct bus_room_state {
     size_t register_count;
 };
 
+/* What the bus holds of a room when it is looked at in the background: everything that this gateway
+ * asked for before is in it. */
+struct bus_check {
+    const struct bus_register *registers;
+    size_t register_count;
+    bool members_known;
+    uint64_t members; /* connections that are listed as this gateway's members */
+};
+
 /* A change of names in a presence digest. */
 enum bus_mark {
     BUS_JOINED = '+',
@@ -74,10 +84,13 @@ struct bus_events {
      * whole message as clients get it. position.offset is the last one's. */
     void (*on_log)(void *room_ctx, const struct bus_position *position, uint64_t first,
                    const struct str *lines, size_t count);
-    /* A digest of another gateway (never of this one under its present id). count 0: its register
-     * is gone. */
+    /* A digest of another gateway, or without names of an id that this one had. count 0: its
+     * register is gone. */
     void (*on_digest)(void *room_ctx, const struct bus_register *reg, const struct bus_name *names,
                       size_t count);
+    /* Somebody took this gateway for dead, and told the others that its members left. former: under
+     * an id that it has given up; else on_identity follows. */
+    void (*on_reaped)(void *room_ctx, bool former);
     /* A signal; connection is the sender's on its gateway, own tells that the gateway is this one.
      * An outsider's message (a bare PUBLISH, type chat or signal) comes with connection 0 and own
      * false. */
@@ -89,6 +102,8 @@ struct bus_events {
      * Called once for each on_lost, after an open that failed, after bus_sync_room, and once more
      * when too much came while the state was read. */
     void (*on_synced)(void *room_ctx, const struct bus_room_state *state);
+    /* From time to time, of every room that is open and fed. */
+    void (*on_check)(void *room_ctx, const struct bus_check *check);
     void (*on_direct)(void *user_ctx, struct str line);
     /* This gateway's registers are not in the bus (any more): it has a new id (or Redis lost its
      * data). Assert every room's register again with bus_presence, `full` set. */
@@ -103,6 +118,8 @@ struct bus *bus_redis_new(struct loop *loop, const struct config *config, struct
                           char *err, size_t err_size);
 /* events is copied; called once, before anything else. */
 void bus_start(struct bus *b, const struct bus_events *events);
+/* The config was changed in place: rooms take their policies from it anew. */
+void bus_reload(struct bus *b);
 /* Takes this gateway's registers, lease and subscriptions away, as far as it can be done within
  * deadline_ms, then calls on_closed (once, from the loop). */
 void bus_close(struct bus *b, uint64_t deadline_ms, void (*on_closed)(void *ctx), void *ctx);
@@ -167,10 +184,12 @@ struct bus_user *bus_open_user(struct bus *b, struct str name, void *user_ctx,
                                struct bus_call *call);
 void bus_close_user(struct bus *b, struct bus_user *user);
 
-/* Puts one message into the room's log and relays it. data is the text of the chat's `data` member
- * (compact JSON, one line), copied. user and key (empty: none) make it idempotent. Messages of one
- * room keep their order; what arrives while one publish is under way goes out together in the next.
- * A full buffer (redis.publish_buffer) completes with BUS_UNAVAILABLE. Result: position. */
+/* Puts one message into the room's log and relays it. How many messages the log keeps, for how
+ * long, and how long a key counts, is as the room's policy says (config_policy). data is the text
+ * of the chat's `data` member (compact JSON, one line), copied. user and key (empty: none) make it
+ * idempotent. Messages of one room keep their order; what arrives while one publish is under way
+ * goes out together in the next. A full buffer (redis.publish_buffer) completes with
+ * BUS_UNAVAILABLE. Result: position. */
 void bus_publish(struct bus *b, struct bus_room *room, struct str user, struct str key,
                  struct str data, struct bus_call *call);
 
@@ -201,7 +220,8 @@ void bus_presence(struct bus *b, struct bus_room *room, const struct bus_presenc
                   struct bus_call *call);
 
 /* One page of who is in the room, over all gateways; cursor empty at first. A user stands once on a
- * page, and may come on several pages. The room need not be open. */
+ * page, and may come on several pages. The room need not be open. BUS_BAD_CURSOR: it is not one
+ * that an earlier page gave. */
 void bus_members(struct bus *b, struct str room, struct str cursor, unsigned limit,
                  struct bus_call *call);
 

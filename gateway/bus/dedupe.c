@@ -7,7 +7,7 @@
 
 struct dedupe_entry {
     struct list in_order;
-    uint64_t until_ms;
+    uint64_t at_ms;
     struct bus_position position;
     size_t key_len;
     char key[];
@@ -27,9 +27,24 @@ void dedupe_init(struct dedupe *d, uint64_t ttl_ms)
     d->key = (struct buf){0};
 }
 
+void dedupe_set_ttl(struct dedupe *d, uint64_t ttl_ms)
+{
+    d->ttl_ms = ttl_ms;
+}
+
+static void drop_oldest(struct dedupe *d)
+{
+    struct dedupe_entry *e = container_of(d->order.next, struct dedupe_entry, in_order);
+    list_remove(&e->in_order);
+    map_remove(&d->seen, entry_key(e));
+    free(e);
+}
+
 void dedupe_fini(struct dedupe *d)
 {
-    dedupe_expire(d, UINT64_MAX);
+    while (!list_empty(&d->order)) {
+        drop_oldest(d);
+    }
     map_fini(&d->seen);
     buf_fini(&d->key);
 }
@@ -67,7 +82,7 @@ void dedupe_add(struct dedupe *d, const struct dedupe_name *name,
     }
     struct str key = joined(d, name);
     struct dedupe_entry *e = xmalloc(sizeof(*e) + key.len);
-    e->until_ms = now_ms + d->ttl_ms;
+    e->at_ms = now_ms;
     e->position = *position;
     e->key_len = key.len;
     memcpy(e->key, key.ptr, key.len);
@@ -78,12 +93,10 @@ void dedupe_add(struct dedupe *d, const struct dedupe_name *name,
 void dedupe_expire(struct dedupe *d, uint64_t now_ms)
 {
     while (!list_empty(&d->order)) {
-        struct dedupe_entry *e = container_of(d->order.next, struct dedupe_entry, in_order);
-        if (e->until_ms > now_ms) {
+        const struct dedupe_entry *e = container_of(d->order.next, struct dedupe_entry, in_order);
+        if (now_ms - e->at_ms < d->ttl_ms) {
             return;
         }
-        list_remove(&e->in_order);
-        map_remove(&d->seen, entry_key(e));
-        free(e);
+        drop_oldest(d);
     }
 }

@@ -11,12 +11,13 @@
 struct dedupe {
     struct map seen;   /* of struct dedupe_entry */
     struct list order; /* the same, oldest first; owns them */
-    uint64_t ttl_ms;   /* 0: nothing is remembered */
+    uint64_t ttl_ms;   /* of the whole order; 0: nothing is remembered */
     struct buf key;    /* scratch */
 };
 
 void dedupe_init(struct dedupe *d, uint64_t ttl_ms);
 void dedupe_fini(struct dedupe *d);
+void dedupe_set_ttl(struct dedupe *d, uint64_t ttl_ms); /* also of what is remembered already */
 
 /* The three names together are the key: who said it, where, and the key they chose. */
 struct dedupe_name {

@@ -94,6 +94,11 @@ void bus_start(struct bus *b, const struct bus_events *events)
     b->ops->start(b);
 }
 
+void bus_reload(struct bus *b)
+{
+    b->ops->reload(b);
+}
+
 void bus_close(struct bus *b, uint64_t deadline_ms, void (*on_closed)(void *ctx), void *ctx)
 {
     assert(b->on_closed == NULL && !b->closed);

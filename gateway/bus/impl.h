@@ -32,6 +32,7 @@ struct bus_range {
 /* As the functions of bus.h with the same names. */
 struct bus_ops {
     void (*start)(struct bus *b);
+    void (*reload)(struct bus *b);
     void (*close)(struct bus *b, uint64_t deadline_ms);
     void (*free)(struct bus *b);
     void (*health)(const struct bus *b, struct bus_health *out);

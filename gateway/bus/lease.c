@@ -34,8 +34,23 @@ void lease_restart(struct lease *l, uint64_t now_ms, bool relinked)
         l->fast_from_ms = now_ms + l->slow_ms;
     }
     list_each (it, &l->peers) {
-        container_of(it, struct lease_peer, in_order)->timed = false;
+        struct lease_peer *p = container_of(it, struct lease_peer, in_order);
+        p->timed = false;
+        if (relinked) {
+            p->heard = p->unheard = false;
+            p->rises = 0;
+        }
     }
+}
+
+static bool is_back(const struct lease_peer *p)
+{
+    return p->heard && p->rises >= LEASE_PROOF;
+}
+
+static bool fast_holds(const struct lease *l, const struct lease_peer *p, uint64_t now_ms)
+{
+    return now_ms >= l->fast_from_ms || is_back(p);
 }
 
 static struct lease_peer *add(struct lease *l, struct str id)
@@ -58,21 +73,25 @@ enum lease_verdict lease_reading(struct lease *l, struct str id, uint64_t counte
     p->listed = true;
     p->stands = false;
     if (!p->timed || p->counter != counter) {
+        p->rises += p->timed ? 1 : 0;
         p->timed = true;
         p->counter = counter;
         p->since_ms = now_ms;
-        return p->unheard && now_ms >= l->fast_from_ms ? LEASE_SUSPECT : LEASE_ALIVE;
+        return p->unheard && fast_holds(l, p, now_ms) ? LEASE_SUSPECT : LEASE_ALIVE;
     }
     uint64_t quiet_ms = asked_ms > p->since_ms ? asked_ms - p->since_ms : 0;
     if (quiet_ms >= l->slow_ms) {
         return LEASE_DEAD;
     }
-    bool suspect = p->unheard && now_ms >= l->fast_from_ms;
+    bool suspect = p->unheard && fast_holds(l, p, now_ms);
     if (suspect && quiet_ms >= LEASE_QUIET_MS) {
         return LEASE_DEAD;
     }
     p->stands = true;
-    return suspect ? LEASE_SUSPECT : LEASE_ALIVE;
+    if (suspect) {
+        return LEASE_SUSPECT;
+    }
+    return quiet_ms >= LEASE_QUIET_MS ? LEASE_STANDS : LEASE_ALIVE;
 }
 
 bool lease_subscribers(struct lease *l, struct str id, uint64_t count)
@@ -82,6 +101,7 @@ bool lease_subscribers(struct lease *l, struct str id, uint64_t count)
         return false;
     }
     p->unheard = count == 0;
+    p->heard = p->heard || count > 0;
     return p->unheard;
 }
 
@@ -99,6 +119,19 @@ void lease_forget(struct lease *l, struct str id)
     }
 }
 
+bool lease_unproven(const struct lease *l, uint64_t now_ms)
+{
+    if (now_ms >= l->fast_from_ms) {
+        return false;
+    }
+    list_each (it, &l->peers) {
+        if (!is_back(container_of(it, struct lease_peer, in_order))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* When either rule could find it dead; 0 when it gives no reason to look. */
 static uint64_t look_ms(const struct lease *l, const struct lease_peer *p)
 {
@@ -107,7 +140,7 @@ static uint64_t look_ms(const struct lease *l, const struct lease_peer *p)
         return slow;
     }
     uint64_t fast = p->since_ms + LEASE_QUIET_MS;
-    fast = fast < l->fast_from_ms ? l->fast_from_ms : fast;
+    fast = fast < l->fast_from_ms && !is_back(p) ? l->fast_from_ms : fast;
     return slow != 0 && slow < fast ? slow : fast;
 }
 

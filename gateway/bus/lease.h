@@ -12,7 +12,10 @@
  * nobody: after a reconnect, a late reply, or a renewal of our own that failed, all timers start
  * anew; after a reconnect or a failed renewal only the slow rule holds for slow_ms, because the
  * others have to come back as we had. Else a frozen or restarted Redis would make the living reap
- * each other. */
+ * each other. For one that is seen to be back the quick rule holds earlier: it subscribes, and its
+ * counter rose LEASE_PROOF times before our eyes. (Of a link that died one renewal at most can
+ * still be under way to Redis, so the second rise is of a loop that lives, on a link that works.)
+ */
 #ifndef GATEWAY_BUS_LEASE_H
 #define GATEWAY_BUS_LEASE_H
 
@@ -21,9 +24,11 @@
 
 #define LEASE_QUIET_MS 700 /* a tick of 500 ms, and some lag */
 #define LEASE_LATE_MS 500  /* a reply later than this is no basis for a judgement */
+#define LEASE_PROOF 2      /* rises of a counter that show that its gateway is back */
 
 enum lease_verdict {
     LEASE_ALIVE,
+    LEASE_STANDS, /* no rise for LEASE_QUIET_MS: who subscribes to its channel is to be asked now */
     LEASE_SUSPECT, /* nobody subscribes, and the counter stands: read again after LEASE_QUIET_MS */
     LEASE_DEAD
 };
@@ -33,6 +38,8 @@ struct lease_peer {
     uint64_t counter, since_ms;
     bool timed;          /* counter and since_ms hold */
     bool unheard;        /* the last look found no subscriber on its own channel */
+    bool heard;          /* a look since the last reconnect found one */
+    unsigned rises;      /* of the counter, seen since the last reconnect */
     bool stands;         /* the last reading found the counter unchanged, and no death */
     bool listed;         /* was in the list that is being read: its reader's to use */
     char id[BUS_ID_MAX]; /* NUL-terminated */
@@ -42,7 +49,7 @@ struct lease {
     struct map by_id;  /* of struct lease_peer */
     struct list peers; /* the same; owns them */
     uint64_t slow_ms;
-    uint64_t fast_from_ms; /* before this only the slow rule holds */
+    uint64_t fast_from_ms; /* before this the quick rule holds only for those that are back */
 };
 
 void lease_init(struct lease *l, uint64_t slow_ms);
@@ -60,6 +67,9 @@ bool lease_subscribers(struct lease *l, struct str id, uint64_t count);
 
 struct lease_peer *lease_find(struct lease *l, struct str id); /* NULL: not known */
 void lease_forget(struct lease *l, struct str id);
+
+/* Somebody has not shown yet that he is back: a more frequent look at the counters is worth it. */
+bool lease_unproven(const struct lease *l, uint64_t now_ms);
 
 /* When one whose counter stands, or a suspect, is to be read again; 0 when there is none. */
 uint64_t lease_next_look_ms(const struct lease *l);

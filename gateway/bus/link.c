@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/random.h"
+#include "gateway/bus/payload.h"
 
 #include <assert.h>
 #include <hiredis/adapters/libevent.h>
@@ -15,14 +16,30 @@
 
 #define KEEPALIVE_S 15
 
-/* The run_id of Redis: 40 hex digits. */
-#define RUN_ID_MAX 64
+/* A run_id and a replication id, 40 hex digits each, and a dot between. */
+#define FENCE_MAX 96
 
 /* Functions (FCALL) came with Redis 7. */
 #define REDIS_MAJOR 7
 
-/* Replies that Redis sends us are small; a stranger at that port may claim anything. */
-#define ELEMENTS_MAX ((long long)1 << 22)
+/* Replies that Redis sends us are small; a stranger at that port may claim anything. The longest
+ * arrays are hashes read whole; the longest replies are pages of a log and what somebody publishes
+ * by hand. */
+#define ELEMENTS_MAX ((long long)1 << 17)
+#define REPLY_MIN_BYTES ((size_t)32 << 20)
+#define LINES_PER_REPLY 512
+
+/* hiredis frees replies by recursion, and nests them without end; and it looks for the end of a
+ * line from its beginning, each time that more of it comes. */
+#define DEPTH_MAX 8
+#define LINE_MAX_BYTES 65536
+
+/* A link that falls before it was up for so long is told of as one that is down. Other causes of
+ * the same outage are told at once up to TELL_FREELY, and later ones when the last was told so long
+ * ago.
+ */
+#define STEADY_MS 5000
+#define TELL_FREELY 3
 
 enum link_phase {
     LINK_IDLE,       /* not started, or freed */
@@ -37,7 +54,10 @@ struct link {
     struct link_events events;
     enum link_phase phase;
     redisAsyncContext *ac;   /* owned by hiredis; NULL when there is none */
-    redisContextFuncs funcs; /* its functions once it subscribes */
+    redisContextFuncs funcs; /* its functions, but for the reading */
+    size_t unread;           /* bytes of a reply that has not arrived whole */
+    size_t reply_bytes;      /* no reply may be longer */
+    bool subscribed;         /* what comes answers no request */
     struct list under_way;   /* of struct link_request, as sent */
     struct args args;        /* the hand-shake's */
     struct link_request auth, select, info;
@@ -45,13 +65,19 @@ struct link {
     struct loop_timer *timer;        /* owned; the phase says what for */
     struct loop_task *fall;          /* owned */
     struct loop_task *look;          /* owned */
+    struct loop_task *write;         /* owned */
     const struct link_request *late; /* what was overdue before the sockets were looked at again */
     uint64_t up_since_ms;
-    bool was_up;    /* on_down is due when it falls */
-    bool told_down; /* the log has a line of this outage already */
+    bool was_up;   /* on_down is due when it falls */
+    bool told_up;  /* the log's last line of this link says that it is up */
+    bool flapping; /* the last connection did not last */
     bool ever_up;
-    char run_id[RUN_ID_MAX];
+    char fence[FENCE_MAX];
+    char version[24];
     char state[96];
+    char told_down[96]; /* the last state that the log was told */
+    unsigned tellings;  /* of this outage */
+    uint64_t told_ms;
 };
 
 static const char *const link_names[LINK_COUNT] = {
@@ -69,16 +95,24 @@ static void set_state(struct link *l, const char *why)
     }
 }
 
+static bool has_lasted(const struct link *l, uint64_t for_ms)
+{
+    return loop_now_ms(l->options.loop) - l->up_since_ms >= for_ms;
+}
+
 /* The connection is gone, or no use any more. What follows from it waits for the end of the turn,
  * so that nobody is called back from inside a call of theirs. */
-static void lose(struct link *l, const char *why)
+static void lose(struct link *l, enum stats_loss loss, const char *why)
 {
     if (l->phase != LINK_CONNECTING && l->phase != LINK_UP) {
         return;
     }
     set_state(l, why);
-    if (l->phase == LINK_UP && loop_now_ms(l->options.loop) - l->up_since_ms >=
-                                   l->options.config->redis.reconnect_max_ms) {
+    l->options.stats->losses[loss]++;
+    if (l->phase == LINK_UP) {
+        l->flapping = !has_lasted(l, STEADY_MS);
+    }
+    if (l->phase == LINK_UP && has_lasted(l, l->options.config->redis.reconnect_max_ms)) {
         backoff_reset(&l->backoff); /* a link that falls at once again and again backs off */
     }
     if (l->ac != NULL) {
@@ -105,6 +139,33 @@ static void answer_all(struct link *l)
     }
 }
 
+/* One line a change: of a link that comes up and falls at once, again and again, the log says only
+ * that it is down, and why when that changes. */
+static void tell_down(struct link *l)
+{
+    uint64_t now_ms = loop_now_ms(l->options.loop);
+    bool other = strcmp(l->told_down, l->state) != 0 &&
+                 (l->tellings < TELL_FREELY || now_ms - l->told_ms >= STEADY_MS);
+    if (l->told_up || other) {
+        memcpy(l->told_down, l->state, sizeof(l->told_down));
+        l->told_up = false;
+        l->told_ms = now_ms;
+        l->tellings++;
+        LOG(WARN, REDIS_DOWN, F_TEXT("link", link_names[l->options.which]),
+            F_TEXT("why", l->state + strlen("down: ")));
+    }
+}
+
+static void tell_up(struct link *l)
+{
+    if (!l->told_up && (!l->flapping || has_lasted(l, STEADY_MS))) {
+        l->told_up = true;
+        l->tellings = 0;
+        LOG(INFO, REDIS_UP, F_TEXT("link", link_names[l->options.which]),
+            F_TEXT("version", l->version));
+    }
+}
+
 static void fall(void *ctx)
 {
     struct link *l = ctx;
@@ -112,11 +173,7 @@ static void fall(void *ctx)
     l->was_up = false;
     l->phase = LINK_WAITING;
     loop_timer_start(l->timer, backoff_next_ms(&l->backoff, random_u64()));
-    if (!l->told_down) {
-        l->told_down = true;
-        LOG(WARN, REDIS_DOWN, F_TEXT("link", link_names[l->options.which]),
-            F_TEXT("why", l->state + strlen("down: ")));
-    }
+    tell_down(l);
     if (was_up) {
         l->events.on_down(l->events.ctx);
     }
@@ -128,7 +185,7 @@ static void on_disconnect(const redisAsyncContext *ac, int status)
     struct link *l = ac->data;
     if (l != NULL) {
         l->ac = NULL; /* hiredis frees it behind this call */
-        lose(l, status == REDIS_OK || ac->errstr == NULL ? "closed" : ac->errstr);
+        lose(l, LOSS_CLOSED, status == REDIS_OK || ac->errstr == NULL ? "closed" : ac->errstr);
     }
 }
 
@@ -164,7 +221,7 @@ static void look(void *ctx)
     }
     const struct link_request *r = oldest(l);
     if (r != NULL && r == l->late) {
-        lose(l, "no reply in time");
+        lose(l, LOSS_TIMEOUT, "no reply in time");
         return;
     }
     watch(l);
@@ -177,7 +234,7 @@ static void on_timer(void *ctx)
     struct link *l = ctx;
     switch (l->phase) {
     case LINK_CONNECTING:
-        lose(l, "no connection in time");
+        lose(l, LOSS_CONNECT, "no connection in time");
         break;
     case LINK_WAITING:
         connect_now(l);
@@ -198,17 +255,100 @@ static void on_timer(void *ctx)
     }
 }
 
-static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
+static void lose_by_error(struct link *l, const char *text)
+{
+    l->options.stats->refusals[stats_refusal_of(text)]++;
+    lose(l, LOSS_ERROR, text);
+}
+
+static void take_reply(struct link *l, const redisReply *reply)
+{
+    if (l->subscribed) {
+        l->events.on_push(l->events.ctx, reply);
+    } else if (!list_empty(&l->under_way)) {
+        struct link_request *r = container_of(list_pop(&l->under_way), struct link_request, link);
+        stats_observe(&l->options.stats->command_latency, clock_now_us() - r->sent_us);
+        r->done(r, reply);
+    } else if (reply->type == REDIS_REPLY_ERROR) {
+        lose_by_error(l, reply->str); /* a farewell: too many clients, shutting down */
+    } else {
+        lose(l, LOSS_PROTOCOL, "a reply to nothing");
+    }
+}
+
+static void take_replies(struct link *l, redisAsyncContext *ac)
+{
+    while (l->ac == ac) { /* else it was lost by what was read, and ac is gone */
+        void *reply;
+        if (redisGetReplyFromReader(&ac->c, &reply) != REDIS_OK) {
+            lose(l, LOSS_PROTOCOL, ac->c.errstr);
+            return;
+        }
+        if (reply == NULL) {
+            return;
+        }
+        l->unread = ac->c.reader->len - ac->c.reader->pos;
+        take_reply(l, reply);
+        freeReplyObject(reply);
+    }
+}
+
+/* Why what is there of the next reply will not become one; NULL: it may. */
+static const char *endless(const struct link *l, const redisReader *reader)
+{
+    const char *rest = reader->buf + reader->pos;
+    if (l->unread > l->reply_bytes) {
+        return "a reply without end";
+    }
+    if (reader->ridx >= DEPTH_MAX) {
+        return "a reply too deep";
+    }
+    bool long_rest = reader->len - reader->pos > LINE_MAX_BYTES;
+    return long_rest && memchr(rest, '\n', LINE_MAX_BYTES) == NULL ? "a line without end" : NULL;
+}
+
+/* Replies are read without hiredis's own dispatch: of a subscription it looks each channel up in a
+ * table of its own (half of the cost of a message), and believes what it gets: a stranger who says
+ * `subscribe` in an odd shape crashes it. And it reads for ever what does not end. */
+static void read_replies(redisAsyncContext *ac)
 {
     struct link *l = ac->data;
-    if (l == NULL || reply == NULL) {
-        return; /* fallen: the requests get their NULL from us, in order */
+    if (l == NULL) {
+        return;
     }
-    struct link_request *r = privdata;
-    list_remove(&r->link);
-    uint64_t took_us = clock_now_us() - r->sent_us;
-    stats_observe(&l->options.stats->command_latency, took_us);
-    r->done(r, reply);
+    size_t before = ac->c.reader->len;
+    if (redisBufferRead(&ac->c) != REDIS_OK) {
+        lose(l, LOSS_CLOSED, ac->c.errstr);
+        return;
+    }
+    l->unread += ac->c.reader->len - before;
+    take_replies(l, ac);
+    const char *why = l->ac == ac ? endless(l, ac->c.reader) : NULL;
+    if (why != NULL) {
+        lose(l, LOSS_PROTOCOL, why);
+    } else if (l->phase == LINK_UP) {
+        tell_up(l);
+    }
+}
+
+static void append(struct link *l, struct args *args)
+{
+    struct str wire = args_wire(args);
+    if (redisAppendFormattedCommand(&l->ac->c, wire.ptr, wire.len) != REDIS_OK) {
+        lose(l, LOSS_CLOSED, "cannot send");
+    } else {
+        loop_task_soon(l->write);
+    }
+}
+
+/* At the end of the turn, all at once. The socket nearly always takes it, and is watched only when
+ * it does not: libevent's adapter would ask the kernel four times for each write. */
+static void write_out(void *ctx)
+{
+    struct link *l = ctx;
+    if (l->ac != NULL && l->phase != LINK_FALLEN) {
+        redisAsyncHandleWrite(l->ac);
+    }
 }
 
 static void send_args(struct link *l, struct args *args, struct link_request *r)
@@ -216,12 +356,7 @@ static void send_args(struct link *l, struct args *args, struct link_request *r)
     r->sent_us = clock_now_us();
     bool first = list_empty(&l->under_way);
     list_push(&l->under_way, &r->link);
-    args_words(args);
-    if (redisAsyncCommandArgv(l->ac, on_reply, r, (int)args->count, args->words, args->lens) !=
-        REDIS_OK) {
-        lose(l, "cannot send");
-        return;
-    }
+    append(l, args);
     if (first && l->phase == LINK_UP) {
         watch(l);
     }
@@ -229,63 +364,22 @@ static void send_args(struct link *l, struct args *args, struct link_request *r)
 
 void link_send(struct link *l, struct args *args, struct link_request *r)
 {
-    assert(l->phase == LINK_UP);
+    assert(l->phase == LINK_UP && !l->subscribed);
     send_args(l, args, r);
-}
-
-/* Replies of the subscriber link, read without hiredis's own dispatch: that looks each channel up
- * in a table of its own (half of the cost of a message), and believes what it gets: a stranger who
- * says `subscribe` in an odd shape crashes it. */
-static void read_pushes(redisAsyncContext *ac)
-{
-    struct link *l = ac->data;
-    if (l == NULL) {
-        return;
-    }
-    if (redisBufferRead(&ac->c) != REDIS_OK) {
-        lose(l, ac->c.errstr);
-        return;
-    }
-    while (l->ac == ac) { /* else it was lost by what was read, and ac is gone */
-        void *reply;
-        if (redisGetReplyFromReader(&ac->c, &reply) != REDIS_OK) {
-            lose(l, ac->c.errstr);
-            return;
-        }
-        if (reply == NULL) {
-            return;
-        }
-        l->events.on_push(l->events.ctx, reply);
-        freeReplyObject(reply);
-    }
 }
 
 void link_subscribe(struct link *l, struct args *args)
 {
     assert(l->phase == LINK_UP && list_empty(&l->under_way));
-    if (l->funcs.async_read != read_pushes) {
-        l->funcs = *l->ac->c.funcs;
-        l->funcs.async_read = read_pushes;
-    }
-    l->ac->c.funcs = &l->funcs;
-    char *command;
-    args_words(args);
-    long long len = redisFormatCommandArgv(&command, (int)args->count, args->words, args->lens);
-    if (len < 0 || redisAppendFormattedCommand(&l->ac->c, command, (size_t)len) != REDIS_OK) {
-        lose(l, "cannot send");
-    } else {
-        l->ac->ev.addWrite(l->ac->ev.data);
-    }
-    if (len >= 0) {
-        redisFreeCommand(command);
-    }
+    l->subscribed = true;
+    append(l, args);
 }
 
 /* True when the step went well; a NULL reply is the link's fall, which is under way already. */
 static bool step_passed(struct link *l, const redisReply *reply)
 {
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR) {
-        lose(l, reply->str);
+        lose_by_error(l, reply->str);
     }
     return reply != NULL && reply->type != REDIS_REPLY_ERROR;
 }
@@ -311,38 +405,71 @@ static struct str info_value(const redisReply *info, const char *name)
     return (struct str){at, strcspn(at, "\r\n")};
 }
 
+static bool info_says(const redisReply *info, const char *name, const char *value)
+{
+    return str_equal(info_value(info, name), str_from(value));
+}
+
+/* Why what says this of itself is no Redis for us, or not now; NULL: it is. */
+static const char *unfit(const redisReply *info)
+{
+    if (info->type != REDIS_REPLY_STRING && info->type != REDIS_REPLY_VERB) {
+        return "not a Redis server";
+    }
+    size_t len = info_value(info, "run_id:").len;
+    if (len == 0 || len >= FENCE_MAX / 2) {
+        return "not a Redis server";
+    }
+    if (strtol(info_value(info, "redis_version:").ptr, NULL, 10) < REDIS_MAJOR) {
+        return "Redis is older than version 7";
+    }
+    if (info_says(info, "redis_mode:", "cluster")) {
+        return "a node of a Redis Cluster, which needs another URL";
+    }
+    if (info_says(info, "\nloading:", "1")) {
+        return "LOADING Redis reads its data";
+    }
+    return info_says(info, "\nrole:", "slave") ? "READONLY a replica, not the master" : NULL;
+}
+
+/* The run_id tells one start of Redis from the next. Of a Redis that was a replica and became the
+ * master while it ran, the replication id which it took then is added: its data are another's. */
+static void read_fence(struct link *l, const redisReply *info)
+{
+    struct str run_id = info_value(info, "run_id:");
+    struct str before = info_value(info, "master_replid2:");
+    struct str now = info_value(info, "master_replid:");
+    bool promoted = strspn(before.ptr, "0") < before.len && now.len < FENCE_MAX / 2;
+    snprintf(l->fence, sizeof(l->fence), "%.*s%s%.*s", STR_ARG(run_id), promoted ? "." : "",
+             promoted ? (int)now.len : 0, now.ptr);
+}
+
 static void on_info(struct link_request *r, const redisReply *reply)
 {
     struct link *l = container_of(r, struct link, info);
     if (!step_passed(l, reply) || l->phase != LINK_CONNECTING) {
         return;
     }
-    if (reply->type != REDIS_REPLY_STRING && reply->type != REDIS_REPLY_VERB) {
-        lose(l, "not a Redis server");
+    const char *why = unfit(reply);
+    if (why != NULL && stats_refusal_of(why) != REFUSAL_OTHER) {
+        lose_by_error(l, why);
         return;
     }
-    struct str run_id = info_value(reply, "run_id:");
-    if (run_id.len == 0 || run_id.len >= sizeof(l->run_id)) {
-        lose(l, "not a Redis server");
+    if (why != NULL) {
+        lose(l, LOSS_PROTOCOL, why);
         return;
     }
-    if (strtol(info_value(reply, "redis_version:").ptr, NULL, 10) < REDIS_MAJOR) {
-        lose(l, "Redis is older than version 7");
-        return;
-    }
-    memcpy(l->run_id, run_id.ptr, run_id.len);
-    l->run_id[run_id.len] = '\0';
+    read_fence(l, reply);
+    snprintf(l->version, sizeof(l->version), "%.*s", STR_ARG(info_value(reply, "redis_version:")));
     l->phase = LINK_UP;
     l->was_up = true;
-    l->told_down = false;
     l->up_since_ms = loop_now_ms(l->options.loop);
     loop_timer_stop(l->timer);
     snprintf(l->state, sizeof(l->state), "ok");
     l->options.stats->link_up[l->options.which] = 1;
     l->options.stats->reconnects[l->options.which] += l->ever_up ? 1 : 0;
     l->ever_up = true;
-    LOG(INFO, REDIS_UP, F_TEXT("link", link_names[l->options.which]),
-        F_STR("version", info_value(reply, "redis_version:")));
+    tell_up(l);
     l->events.on_up(l->events.ctx);
 }
 
@@ -367,7 +494,6 @@ static void shake_hands(struct link *l)
     if (l->phase == LINK_CONNECTING) {
         args_clear(&l->args);
         ARGS_LIT(&l->args, "INFO");
-        ARGS_LIT(&l->args, "server");
         send_args(l, &l->args, &l->info);
     }
 }
@@ -380,7 +506,7 @@ static void on_connect(const redisAsyncContext *ac, int status)
     }
     if (status != REDIS_OK) {
         l->ac = NULL; /* hiredis frees it behind this call */
-        lose(l, ac->errstr);
+        lose(l, LOSS_CONNECT, ac->errstr);
         return;
     }
     shake_hands(l);
@@ -411,10 +537,15 @@ static void connect_now(struct link *l)
     l->ac = redisAsyncConnectWithOptions(&options);
     if (l->ac == NULL || l->ac->err != 0 ||
         redisLibeventAttach(l->ac, loop_base(l->options.loop)) != REDIS_OK) {
-        lose(l, l->ac == NULL ? "out of memory" : l->ac->errstr);
+        lose(l, LOSS_CONNECT, l->ac == NULL ? "out of memory" : l->ac->errstr);
         return;
     }
     l->ac->data = l;
+    l->funcs = *l->ac->c.funcs;
+    l->funcs.async_read = read_replies;
+    l->ac->c.funcs = &l->funcs;
+    l->unread = 0;
+    l->subscribed = false;
     redisAsyncSetConnectCallback(l->ac, on_connect);
     redisAsyncSetDisconnectCallback(l->ac, on_disconnect);
     tune(l);
@@ -430,11 +561,15 @@ struct link *link_new(const struct link_options *options, const struct link_even
     l->auth.done = on_auth;
     l->select.done = on_select;
     l->info.done = on_info;
+    size_t line_bytes = payload_limits_of(options->config).line_bytes;
+    l->reply_bytes = LINES_PER_REPLY * line_bytes;
+    l->reply_bytes = l->reply_bytes > REPLY_MIN_BYTES ? l->reply_bytes : REPLY_MIN_BYTES;
     l->backoff = (struct backoff){options->config->redis.reconnect_min_ms,
                                   options->config->redis.reconnect_max_ms, 0};
     l->timer = loop_timer_new(options->loop, on_timer, l);
     l->fall = loop_task_new(options->loop, fall, l);
     l->look = loop_task_new(options->loop, look, l);
+    l->write = loop_task_new(options->loop, write_out, l);
     snprintf(l->state, sizeof(l->state), "connecting");
     return l;
 }
@@ -453,6 +588,7 @@ void link_free(struct link *l)
     loop_timer_free(l->timer);
     loop_task_free(l->fall);
     loop_task_free(l->look);
+    loop_task_free(l->write);
     args_fini(&l->args);
     free(l);
 }
@@ -473,12 +609,12 @@ const char *link_state(const struct link *l)
     return l->state;
 }
 
-struct str link_run_id(const struct link *l)
+struct str link_fence(const struct link *l)
 {
-    return str_from(l->run_id);
+    return str_from(l->fence);
 }
 
-void link_drop(struct link *l, const char *why)
+void link_drop(struct link *l, enum stats_loss loss, const char *why)
 {
-    lose(l, why);
+    lose(l, loss, why);
 }

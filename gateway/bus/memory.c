@@ -82,8 +82,8 @@ static void pass_direct(struct memory *m, const struct errand *e)
     }
 }
 
-/* The cursor is the last connection told, in hex. It comes back from a client: nonsense finds
- * nobody. */
+/* The cursor is the last connection told, in hex. It comes back from a client: it may be nonsense.
+ */
 static bool cursor_read(struct str cursor, uint64_t *after)
 {
     *after = 0;
@@ -105,9 +105,12 @@ static void list_members(struct memory *m, const struct errand *e)
     char cursor[17];
     uint64_t after;
     const struct bus_room *r = map_get(&m->rooms, e->note.to);
+    if (!cursor_read(e->note.key, &after)) {
+        bus_done_err(e->call, BUS_BAD_CURSOR);
+        return;
+    }
     page_init(&page);
-    if (r != NULL && cursor_read(e->note.key, &after) &&
-        topic_page(&r->topic, &after, e->limit, &page)) {
+    if (r != NULL && topic_page(&r->topic, &after, e->limit, &page)) {
         snprintf(cursor, sizeof(cursor), "%llx", (unsigned long long)after);
         result.cursor = str_from(cursor);
     }
@@ -162,15 +165,15 @@ static void room_free(struct memory *m, struct bus_room *r)
 {
     map_remove(&m->rooms, memory_room_name(r));
     topic_fini(&r->topic);
+    dedupe_fini(&r->seen);
     free(r);
 }
 
 static bool forgettable(const struct bus_room *r, uint64_t now_ms)
 {
-    const struct config *c = r->memory->base.config;
-    uint64_t keep_ms = c->room.history_ttl_ms > c->room.dedupe_ttl_ms ? c->room.history_ttl_ms
-                                                                      : c->room.dedupe_ttl_ms;
-    return !r->open && list_empty(&r->jobs) && c->room.history_ttl_ms > 0 &&
+    uint64_t history_ms = r->policy.history_ttl_ms, keys_ms = r->policy.dedupe_ttl_ms;
+    uint64_t keep_ms = history_ms > keys_ms ? history_ms : keys_ms;
+    return !r->open && list_empty(&r->jobs) && history_ms > 0 &&
            now_ms - r->closed_ms >= keep_ms + FORGET_MARGIN_MS;
 }
 
@@ -183,7 +186,9 @@ static void sweep(void *ctx)
     size_t at = 0;
     struct bus_room *r;
     while ((r = map_next(&m->rooms, &at)) != NULL) {
-        topic_expire(&r->topic, &m->limits, now_ms);
+        const struct topic_limits limits = memory_room_limits(r);
+        topic_expire(&r->topic, &limits, now_ms);
+        dedupe_expire(&r->seen, now_ms);
         if (forgettable(r, now_ms)) {
             list_push(&forgotten, &r->in_dirty);
         }
@@ -192,7 +197,6 @@ static void sweep(void *ctx)
     while ((it = list_pop(&forgotten)) != NULL) {
         room_free(m, container_of(it, struct bus_room, in_dirty));
     }
-    dedupe_expire(&m->chats, now_ms);
     dedupe_expire(&m->directs, now_ms);
     loop_timer_start(m->sweep, SWEEP_MS);
 }
@@ -201,6 +205,18 @@ static void memory_start(struct bus *b)
 {
     loop_timer_start(self(b)->sweep, SWEEP_MS);
     b->stats->gateways = 1;
+}
+
+static void memory_reload(struct bus *b)
+{
+    struct memory *m = self(b);
+    size_t at = 0;
+    struct bus_room *r;
+    while ((r = map_next(&m->rooms, &at)) != NULL) {
+        r->policy = *config_policy(b->config, memory_room_name(r));
+        dedupe_set_ttl(&r->seen, r->policy.dedupe_ttl_ms);
+    }
+    dedupe_set_ttl(&m->directs, b->config->room.dedupe_ttl_ms);
 }
 
 static void memory_close(struct bus *b, uint64_t deadline_ms)
@@ -227,6 +243,7 @@ static void memory_free(struct bus *b)
     at = 0;
     while ((r = map_next(&m->rooms, &at)) != NULL) {
         topic_fini(&r->topic);
+        dedupe_fini(&r->seen);
         free(r);
     }
     at = 0;
@@ -236,7 +253,6 @@ static void memory_free(struct bus *b)
     }
     map_fini(&m->rooms);
     map_fini(&m->users);
-    dedupe_fini(&m->chats);
     dedupe_fini(&m->directs);
     buf_fini(&m->text);
     loop_task_free(m->work);
@@ -259,6 +275,8 @@ static struct bus_room *memory_open_room(struct bus *b, struct str name, void *c
         r = xcalloc(1, sizeof(*r) + name.len);
         topic_init(&r->topic);
         r->memory = m;
+        r->policy = *config_policy(b->config, name);
+        dedupe_init(&r->seen, r->policy.dedupe_ttl_ms);
         list_init(&r->jobs);
         list_init(&r->in_dirty);
         r->name_len = name.len;
@@ -364,6 +382,7 @@ static void memory_read(struct bus *b, struct bus_room *room, const struct bus_r
 
 static const struct bus_ops memory_ops = {
     .start = memory_start,
+    .reload = memory_reload,
     .close = memory_close,
     .free = memory_free,
     .health = memory_health,
@@ -388,9 +407,7 @@ struct bus *bus_memory_new(struct loop *loop, const struct config *config, struc
     map_init(&m->users, user_name);
     list_init(&m->dirty);
     list_init(&m->errands);
-    dedupe_init(&m->chats, config->room.dedupe_ttl_ms);
     dedupe_init(&m->directs, config->room.dedupe_ttl_ms);
-    m->limits = (struct topic_limits){config->room.history_size, config->room.history_ttl_ms};
     m->work = loop_task_new(loop, work, m);
     m->sweep = loop_timer_new(loop, sweep, m);
     bus_id_make(m->base.id, config->server.gateway_name);

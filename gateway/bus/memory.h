@@ -8,7 +8,9 @@
 
 struct bus_room {
     struct topic topic;
-    struct memory *memory; /* borrowed: outlives us */
+    struct memory *memory;     /* borrowed: outlives us */
+    struct room_policy policy; /* a copy: the config may change */
+    struct dedupe seen;        /* keys of its messages */
     void *ctx;
     uint64_t generation; /* counts the opens; a job of an earlier one is void */
     bool open;           /* between bus_open_room and bus_close_room */
@@ -36,18 +38,18 @@ struct job {
 
 struct memory {
     struct bus base;
-    struct map rooms;    /* of struct bus_room; owns them */
-    struct map users;    /* of struct bus_user; owns them */
-    struct list dirty;   /* of struct bus_room with jobs */
-    struct list errands; /* of struct errand; owned */
-    struct dedupe chats, directs;
-    struct topic_limits limits;
+    struct map rooms;         /* of struct bus_room; owns them */
+    struct map users;         /* of struct bus_user; owns them */
+    struct list dirty;        /* of struct bus_room with jobs */
+    struct list errands;      /* of struct errand; owned */
+    struct dedupe directs;    /* keys of direct messages */
     struct buf text;          /* scratch: the lines of a batch */
     struct loop_task *work;   /* owned */
     struct loop_timer *sweep; /* owned */
 };
 
 struct str memory_room_name(const void *item);
+struct topic_limits memory_room_limits(const struct bus_room *r);
 
 /* Queues a job of the room, with room for text_len bytes; the caller fills in the rest. */
 struct job *memory_job_new(struct bus_room *r, enum job_kind kind, size_t text_len,

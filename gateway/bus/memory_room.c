@@ -13,6 +13,11 @@ struct str memory_room_name(const void *item)
     return (struct str){r->name, r->name_len};
 }
 
+struct topic_limits memory_room_limits(const struct bus_room *r)
+{
+    return (struct topic_limits){r->policy.history_size, r->policy.history_ttl_ms};
+}
+
 struct job *memory_job_new(struct bus_room *r, enum job_kind kind, size_t text_len,
                            struct bus_call *call)
 {
@@ -74,18 +79,19 @@ static size_t append_run(struct bus_room *r, struct job *j, struct list *jobs, s
                          size_t *line_len)
 {
     struct memory *m = r->memory;
+    const struct topic_limits limits = memory_room_limits(r);
     uint64_t now_ms = loop_now_ms(m->base.loop);
     size_t count = 0;
     size_t fresh = 0;
     buf_clear(&m->text);
     for (; j != NULL; j = count < BUS_BATCH_MAX ? next_publish(jobs) : NULL) {
         struct dedupe_name name = {memory_room_name(r), j->message.user, j->message.key};
-        const struct bus_position *earlier = dedupe_find(&m->chats, &name, now_ms);
+        const struct bus_position *earlier = dedupe_find(&r->seen, &name, now_ms);
         if (earlier == NULL) {
             size_t start = m->text.len;
-            topic_append(&r->topic, &m->limits, j->message.data, now_ms, &m->text);
+            topic_append(&r->topic, &limits, j->message.data, now_ms, &m->text);
             line_len[fresh++] = m->text.len - start;
-            dedupe_add(&m->chats, &name, &r->topic.position, now_ms);
+            dedupe_add(&r->seen, &name, &r->topic.position, now_ms);
             earlier = &r->topic.position;
         }
         run[count++] = (struct placed){j, *earlier};
@@ -123,7 +129,8 @@ static void read_log(struct bus_room *r, const struct job *j)
 {
     struct str lines[BUS_READ_MAX];
     struct bus_result result = {.err = BUS_OK, .position = r->topic.position, .lines = lines};
-    topic_expire(&r->topic, &r->memory->limits, loop_now_ms(r->memory->base.loop));
+    const struct topic_limits limits = memory_room_limits(r);
+    topic_expire(&r->topic, &limits, loop_now_ms(r->memory->base.loop));
     result.line_count = topic_read(&r->topic, &j->range, lines, &result.first);
     bus_done(j->call, &result);
 }

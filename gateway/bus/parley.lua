@@ -9,14 +9,15 @@
 -- and payloads stay compatible.
 --
 -- Rules. Every key is declared. All that can fail (types, arguments, ids) comes before the first
--- write. The log is written before `meta`. No randomness, no INFO. Offsets are written with %.0f,
--- because tostring() makes 1e+15 of large numbers.
+-- write. The log is written before `meta`. No randomness; INFO (6 us) only where fences differ.
+-- Offsets are written with %.0f, because tostring() makes 1e+15 of large numbers.
 --
--- fence, epoch. A gateway passes the run_id of the Redis it is connected to (the fence) and 64
--- random bits in hex (the candidate). Where `meta` is missing or was written under another
--- run_id, Redis restarted and may have lost messages: the candidate becomes the room's epoch, and
--- the offset goes on from the newest id of the log that survived. An empty fence checks nothing;
--- an empty candidate is made up from the clock when one is needed.
+-- fence, epoch. A gateway passes what it read of Redis when it connected (the fence: its run_id,
+-- and if it became the master while it ran, the replication id of that) and 64 random bits in hex
+-- (the candidate). Where `meta` is missing or was written under another fence, Redis restarted or
+-- is another, and may have lost messages: the candidate becomes the room's epoch, and the offset
+-- goes on from the newest id of the log that survived. An empty fence checks nothing; an empty
+-- candidate is made up from the clock when one is needed.
 --
 -- Publishing from outside, with an offset, to every gateway (one line; {} are part of the names,
 -- twice `general` in the names is the room, the last argument is the chat's data, a JSON object
@@ -27,12 +28,13 @@
 -- 100 is room.history_size, 3600000 room.history_ttl in ms, 300000 room.dedupe_ttl in ms: as the
 -- gateways' settings say, or the room's log is cut by the smaller ones. The 0 before the data
 -- says "no key"; for an idempotent publish say 3 keys, the third
--- 'parley:room:{general}:key:6:system:<key>', and 3 instead of 0. The answer is the epoch, then
--- epoch, offset and 1 (0: a repeat) for the message.
+-- 'parley:room:{general}:key:6:system:<key>', and 3 instead of 0. The answer is the epoch and
+-- the message's offset; for a repeat 0, and then 1, and epoch and offset of the first.
 
 local MAX_OFFSET = 9007199254740990 -- doubles count whole numbers up to 2^53
 local META_MARGIN_MS = 3600000
 local NAMES_MAX = 50 -- in one digest
+local VERSION_MAX = 4503599627370496 -- 2^52; a register above was not written by a gateway
 
 local function fail(text)
   error({ err = 'ERR parley: ' .. text })
@@ -73,14 +75,36 @@ local function new_epoch(candidate, log)
   return string.sub(redis.sha1hex(now[1] .. '.' .. now[2] .. '.' .. log), 1, 16)
 end
 
--- Where the room is: epoch, offset, and whether the epoch is new (then `meta` is to be written).
+-- The fence as a gateway would read it now. Gateways that have been connected for long may pass an
+-- older one: Redis takes a new replication id when it has been without replicas for an hour.
+local function fence_now()
+  local info = redis.call('INFO', 'server') .. redis.call('INFO', 'replication')
+  local fence = string.match(info, '\nrun_id:(%x+)') or ''
+  local before = string.match(info, '\nmaster_replid2:(%x+)')
+  local now = string.match(info, '\nmaster_replid:(%x+)')
+  if before and now and string.find(before, '[^0]') then
+    return fence .. '.' .. now
+  end
+  return fence
+end
+
+-- Where the room is: epoch, offset, and, when the epoch is new (then `meta` is to be written), the
+-- fence.
 local function position(meta, log, fence, candidate)
   local m = redis.call('HMGET', meta, 'epoch', 'offset', 'fence')
   local offset = tonumber(m[2] or '')
-  if m[1] and offset and (fence == '' or m[3] == fence) then
-    return m[1], offset, false
+  if m[1] and offset then
+    if fence == '' or m[3] == fence then
+      return m[1], offset
+    end
+    fence = fence_now()
+    if m[3] == fence then
+      return m[1], offset
+    end
+  elseif fence == '' then
+    fence = fence_now()
   end
-  return new_epoch(candidate, log), log_end(log), true
+  return new_epoch(candidate, log), log_end(log), fence
 end
 
 -- How long `meta` outlives the last member: longer than anything that refers to it. 0: for ever.
@@ -119,79 +143,83 @@ local function check_json(data)
   end
 end
 
--- The messages of a publish: from args[7] on, pairs of the index of the dedupe key (0: none) and
--- the data.
-local function messages_of(keys, args)
+-- The messages of a publish are args[7] and on: pairs of the index of a dedupe key (0: none) and
+-- data. Checks them, and returns the indexes. (Here and below: a table for each message would cost
+-- more than its XADD.)
+local function indexes_of(keys, args)
   if #args < 8 or #args % 2 ~= 0 then
     fail('publish wants 6 arguments and then pairs of key index and data')
   end
-  local messages = {}
+  if string.find(table.concat(args, '', 7), '\n', 1, true) then
+    fail('data must be one line')
+  end
+  local indexes, count, foreign = {}, 0, args[2] == ''
   for i = 7, #args, 2 do
-    local index, data = 0, args[i + 1]
+    local index = 0
     if args[i] ~= '0' then
       index = whole(args[i], 'a key index')
-    end
-    if index ~= 0 and (index < 3 or index > #keys) then
-      fail('a key index is 0 or from 3 to the number of keys')
-    end
-    if string.find(data, '\n', 1, true) then
-      fail('data must be one line')
-    end
-    if args[2] == '' then -- not from a gateway, which has checked what it passes
-      check_json(data)
-    end
-    messages[#messages + 1] = { index = index, data = data }
-  end
-  return messages
-end
-
--- Finds the repeats: marks each message with the answer of its first, or with `first`, an earlier
--- message of this batch. Returns the new ones.
-local function sort_out(keys, messages)
-  local fresh, known, firsts = {}, {}, {}
-  for i = 3, #keys do
-    local value = redis.call('GET', keys[i])
-    if value then
-      local epoch, offset = string.match(value, '^(%x+):(%d+)$')
-      known[keys[i]] = epoch and { epoch = epoch, offset = tonumber(offset) }
-    end
-  end
-  for _, m in ipairs(messages) do
-    local key = keys[m.index] -- nil for 0
-    m.first = key and (known[key] or firsts[key])
-    if not m.first then
-      if key then
-        firsts[key] = m
+      if index ~= 0 and (index < 3 or index > #keys) then
+        fail('a key index is 0 or from 3 to the number of keys')
       end
-      fresh[#fresh + 1] = m
     end
+    if foreign then -- not from a gateway, which has checked what it passes
+      check_json(args[i + 1])
+    end
+    count = count + 1
+    indexes[count] = index
   end
-  return fresh
+  return indexes, count
 end
 
-local function compose(fresh, offset)
-  if offset + #fresh > MAX_OFFSET then
+-- Finds the repeats: for the number of each the place of its first, or, when that is in this batch,
+-- its number. Returns them and how many there are.
+local function repeats_of(keys, indexes)
+  local repeats, count, first = {}, 0, {}
+  for i = 3, #keys do
+    local epoch, offset = string.match(redis.call('GET', keys[i]) or '', '^(%x+):(%d+)$')
+    first[keys[i]] = epoch and { epoch = epoch, offset = tonumber(offset) }
+  end
+  for number, index in ipairs(indexes) do
+    local key = keys[index] -- nil for 0
+    if key and first[key] then
+      repeats[number] = first[key]
+      count = count + 1
+    elseif key then
+      first[key] = number
+    end
+  end
+  return repeats, count
+end
+
+-- Ids and lines of the new messages, in order.
+local function compose(args, repeats, offset, fresh)
+  if offset + fresh > MAX_OFFSET then
     fail('the offset is at its end')
   end
-  for i, m in ipairs(fresh) do
-    m.offset = offset + i
-    m.id = text_of(m.offset)
-    m.line = '{"type":"chat","offset":' .. m.id .. ',"data":' .. m.data .. '}'
+  local format, ids, lines, count = string.format, {}, {}, 0
+  for i = 8, #args, 2 do
+    if not repeats[i / 2 - 3] then
+      count = count + 1
+      local id = format('%.0f', offset + count)
+      ids[count] = id
+      lines[count] = '{"type":"chat","offset":' .. id .. ',"data":' .. args[i] .. '}'
+    end
   end
+  return ids, lines
 end
 
--- Appends the fresh messages to the log. The first XADD is the first write of the call, and tells
+-- Appends the new messages to the log. The first XADD is the first write of the call, and tells
 -- whether the rest can fail. Returns the error of that first one, if any. The last one cuts the
 -- log.
-local function append(log, fresh, size, ttl)
-  local seconds = redis.call('TIME')[1]
-  for i, m in ipairs(fresh) do
+local function append(log, ids, lines, size, ttl)
+  local seconds, last, pcall = redis.call('TIME')[1], #ids, redis.pcall
+  for i = 1, last do
     local reply
-    if i < #fresh then
-      reply = redis.pcall('XADD', log, m.id .. '-0', 'm', m.line, 't', seconds)
+    if i < last then
+      reply = pcall('XADD', log, ids[i], 'm', lines[i], 't', seconds)
     else
-      reply = redis.pcall('XADD', log, 'MAXLEN', '~', text_of(size), m.id .. '-0',
-        'm', m.line, 't', seconds)
+      reply = pcall('XADD', log, 'MAXLEN', '~', text_of(size), ids[i],
+        'm', lines[i], 't', seconds)
     end
     if type(reply) == 'table' and reply.err then
       if i > 1 then
@@ -205,59 +233,71 @@ local function append(log, fresh, size, ttl)
   end
 end
 
+-- The answer, and the dedupe keys of the new messages.
+local function answer(keys, indexes, repeats, epoch, offset, ids, ttl)
+  local reply, fresh, px = { epoch, #ids > 0 and offset + 1 or 0 }, 0, text_of(ttl)
+  local offsets = {}
+  for number, index in ipairs(indexes) do
+    local first = repeats[number]
+    if first then
+      reply[#reply + 1] = number
+      reply[#reply + 1] = type(first) == 'table' and first.epoch or epoch
+      reply[#reply + 1] = type(first) == 'table' and first.offset or offsets[first]
+    else
+      fresh = fresh + 1
+      if index ~= 0 then
+        offsets[number] = offset + fresh
+        if ttl > 0 then
+          redis.call('SET', keys[index], epoch .. ':' .. ids[fresh], 'PX', px)
+        end
+      end
+    end
+  end
+  return reply
+end
+
 -- parley1_publish: a batch of chats into the log and onto the channel, one order for everybody.
 -- KEYS: log, meta, then one dedupe key for each message that has one.
 -- ARGV: channel, fence, candidate, history_size (0: no log), history_ttl ms (0: for ever),
 -- dedupe_ttl ms;
 --   then for each message: index of its dedupe key in KEYS or 0, data.
--- Reply: epoch; then for each message its epoch, offset, and 1 when it is new.
+-- Reply: epoch; offset of the first new message (0: none is new), the others follow it; then for
+-- each repeat its number in the batch (from 1), and epoch and offset of the first.
 local function publish(keys, args)
   local log, meta, channel, candidate = keys[1], keys[2], args[1], args[3]
-  local messages = messages_of(keys, args)
+  local indexes, count = indexes_of(keys, args)
   local size = whole(args[4], 'history_size')
   local ttl = whole(args[5], 'history_ttl')
   local dedupe_ttl = whole(args[6], 'dedupe_ttl')
-  local fresh = sort_out(keys, messages)
-  local epoch, offset, renewed = position(meta, log, args[2], candidate)
-  compose(fresh, offset)
-  if #fresh > 0 and size > 0 then
-    local refused = append(log, fresh, size, ttl)
-    if refused and not renewed and string.find(refused.err, 'equal or smaller', 1, true) then
+  local repeats, repeated = repeats_of(keys, indexes)
+  local fresh = count - repeated
+  local epoch, offset, fence = position(meta, log, args[2], candidate)
+  local ids, lines = compose(args, repeats, offset, fresh)
+  if fresh > 0 and size > 0 then
+    local refused = append(log, ids, lines, size, ttl)
+    if refused and not fence and string.find(refused.err, 'equal or smaller', 1, true) then
       -- Somebody put entries into the log: what `meta` says is not the truth any more.
-      epoch, offset, renewed = new_epoch(candidate, log), log_end(log), true
-      compose(fresh, offset)
-      refused = append(log, fresh, size, ttl)
+      epoch, offset, fence = new_epoch(candidate, log), log_end(log), fence_now()
+      ids, lines = compose(args, repeats, offset, fresh)
+      refused = append(log, ids, lines, size, ttl)
     end
     if refused then
       return refused
     end
   end
-  local reply, lines = { epoch }, {}
-  for _, m in ipairs(messages) do
-    if not m.first then
-      if m.index ~= 0 and dedupe_ttl > 0 then
-        redis.call('SET', keys[m.index], epoch .. ':' .. text_of(m.offset),
-          'PX', text_of(dedupe_ttl))
-      end
-      lines[#lines + 1] = m.line
-    end
-    local at = m.first or m
-    reply[#reply + 1] = at.epoch or epoch
-    reply[#reply + 1] = at.offset
-    reply[#reply + 1] = m.first and 0 or 1
-  end
-  if #fresh == 0 then
+  local reply = answer(keys, indexes, repeats, epoch, offset, ids, dedupe_ttl)
+  if fresh == 0 then
     return reply
   end
-  if renewed then
-    renew(meta, epoch, offset + #fresh, args[2], meta_ttl(ttl, dedupe_ttl))
+  if fence then
+    renew(meta, epoch, offset + fresh, fence, meta_ttl(ttl, dedupe_ttl))
   else
-    redis.call('HSET', meta, 'offset', text_of(offset + #fresh))
+    redis.call('HSET', meta, 'offset', ids[fresh])
     if redis.call('PTTL', meta) >= 0 then
       meta_keep(meta, false, meta_ttl(ttl, dedupe_ttl))
     end
   end
-  redis.call('PUBLISH', channel, 'log ' .. epoch .. ' ' .. text_of(offset + 1) .. '\n' ..
+  redis.call('PUBLISH', channel, 'log ' .. epoch .. ' ' .. ids[1] .. '\n' ..
     table.concat(lines, '\n'))
   return reply
 end
@@ -268,9 +308,9 @@ end
 local function room(keys, args)
   local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))
   local online = redis.call('HGETALL', keys[3])
-  local epoch, offset, renewed = position(keys[1], keys[2], args[1], args[2])
-  if renewed then
-    renew(keys[1], epoch, offset, args[1], ttl)
+  local epoch, offset, fence = position(keys[1], keys[2], args[1], args[2])
+  if fence then
+    renew(keys[1], epoch, offset, fence, ttl)
   end
   if #online > 0 then
     redis.call('PERSIST', keys[1])
@@ -287,13 +327,13 @@ end
 local function read(keys, args)
   local ttl, dedupe_ttl = whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl')
   local from, to, count = whole(args[6], 'from'), whole(args[7], 'to'), whole(args[8], 'the count')
-  local epoch, offset, renewed = position(keys[1], keys[2], args[1], args[2])
+  local epoch, offset, fence = position(keys[1], keys[2], args[1], args[2])
   local rows = {}
-  if epoch == args[5] and not renewed and from <= to and count > 0 then
+  if epoch == args[5] and not fence and from <= to and count > 0 then
     rows = redis.call('XRANGE', keys[2], text_of(from), text_of(to), 'COUNT', text_of(count))
   end
-  if renewed then
-    renew(keys[1], epoch, offset, args[1], meta_ttl(ttl, dedupe_ttl))
+  if fence then
+    renew(keys[1], epoch, offset, fence, meta_ttl(ttl, dedupe_ttl))
   end
   local reply, oldest = { epoch, offset }, 0
   if ttl > 0 then
@@ -319,6 +359,11 @@ local function in_portions(command, key, values)
   end
 end
 
+local function version_of(register)
+  local version = tonumber(string.match(register or '', '^(%d+):') or '') or 0
+  return version <= VERSION_MAX and version or 0
+end
+
 -- parley1_presence: one gateway's register of a room, its members there, and the digest of the
 -- change.
 -- KEYS: online, members of this gateway, meta.
@@ -342,7 +387,7 @@ local function presence(keys, args)
   local register = redis.call('HGET', online, gateway)
   redis.call('HLEN', members) -- the types of both, before anything is written
   redis.call('HLEN', meta)
-  if register and (tonumber(string.match(register, '^(%d+):') or '') or 0) >= version then
+  if version_of(register) >= version then
     return 0
   end
   if count == 0 or args[5] == '1' then
@@ -399,20 +444,20 @@ end
 
 -- parley1_reap: a dead gateway's members leave one room. May be repeated.
 -- KEYS: online, members of that gateway, meta. ARGV: channel, gateway, history_ttl ms, dedupe_ttl
--- ms.
+-- ms, 1 when its members did not leave (it goes on under another id): then nobody is named.
 -- Reply: 1; or 0 when its register was not there.
 local function reap(keys, args)
   local online, members, meta, gateway = keys[1], keys[2], keys[3], args[2]
   local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))
   local register = redis.call('HGET', online, gateway)
-  local users = redis.call('HVALS', members)
+  local users = args[5] == '1' and {} or redis.call('HVALS', members)
+  redis.call('HLEN', members)
   redis.call('HLEN', meta)
   redis.call('DEL', members)
   if not register then
     return 0
   end
-  local version = tonumber(string.match(register, '^(%d+):') or '') or 0
-  local lines = { 'pres ' .. gateway .. ' ' .. text_of(version + 1) .. ' 0' }
+  local lines = { 'pres ' .. gateway .. ' ' .. text_of(version_of(register) + 1) .. ' 0' }
   for _, user in ipairs(users) do
     if #lines > NAMES_MAX then
       lines[#lines + 1] = '*'

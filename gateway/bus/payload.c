@@ -3,12 +3,14 @@
 
 #include "common/buf.h"
 #include "common/names.h"
+#include "common/span.h"
 #include "common/utf8.h"
 
 #include <assert.h>
 
 /* Offsets, versions and counts pass through Lua's doubles. */
 #define WHOLE_MAX ((uint64_t)1 << 53)
+#define VERSION_MAX (WHOLE_MAX / 2) /* as in parley.lua */
 
 /* A line that a gateway made of the largest client message fits, whatever was escaped in it, and so
  * it does when gateways of a rolling upgrade differ in client.max_message_bytes by this factor. */
@@ -37,6 +39,20 @@ bool payload_u64(struct str digits, uint64_t *out)
     }
     *out = n;
     return digits.len > 0 && n <= WHOLE_MAX;
+}
+
+bool payload_cursor(struct str digits, uint64_t *out)
+{
+    uint64_t n = 0;
+    for (size_t i = 0; i < digits.len; i++) {
+        uint64_t digit = (uint64_t)(unsigned char)digits.ptr[i] - '0';
+        if (digit > 9 || n > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        n = n * 10 + digit;
+    }
+    *out = n;
+    return digits.len > 0;
 }
 
 bool payload_hex(struct str digits, uint64_t *out)
@@ -70,15 +86,8 @@ bool payload_gateway_valid(struct str id)
 
 bool payload_line_valid(struct str line, size_t max_bytes)
 {
-    if (line.len == 0 || line.len > max_bytes) {
-        return false;
-    }
-    for (size_t i = 0; i < line.len; i++) {
-        if ((unsigned char)line.ptr[i] < 0x20) {
-            return false;
-        }
-    }
-    return utf8_valid(line);
+    return line.len > 0 && line.len <= max_bytes && span_no_control(line) == line.len &&
+           utf8_valid(line);
 }
 
 bool payload_register(struct str text, struct bus_register *out)
@@ -89,7 +98,8 @@ bool payload_register(struct str text, struct bus_register *out)
     }
     struct str version = {text.ptr, (size_t)(colon - text.ptr)};
     struct str count = {colon + 1, text.len - version.len - 1};
-    return payload_u64(version, &out->version) && payload_u64(count, &out->count);
+    return payload_u64(version, &out->version) && out->version <= VERSION_MAX &&
+           payload_u64(count, &out->count);
 }
 
 /* Takes what is before the first c off *rest; false when c is not there: then all of it. */

@@ -54,9 +54,10 @@ bool payload_is_direct(struct str text, const struct payload_limits *limits);
 /* Texts and numbers of Redis, where anybody may have written. */
 bool payload_gateway_valid(struct str id); /* 1 to 79 of [A-Za-z0-9._-] */
 bool payload_line_valid(struct str line, size_t max_bytes);
-bool payload_u64(struct str digits, uint64_t *out) MUST_CHECK; /* decimal, at most 2^53 */
-bool payload_hex(struct str digits, uint64_t *out) MUST_CHECK; /* 1 to 16 digits */
-/* "<version>:<count>" */
+bool payload_u64(struct str digits, uint64_t *out) MUST_CHECK;    /* decimal, at most 2^53 */
+bool payload_cursor(struct str digits, uint64_t *out) MUST_CHECK; /* decimal, 64 bits: SCAN's */
+bool payload_hex(struct str digits, uint64_t *out) MUST_CHECK;    /* 1 to 16 digits */
+/* "<version>:<count>"; the version at most 2^52: whoever has to pass it still can. */
 bool payload_register(struct str text, struct bus_register *out) MUST_CHECK;
 
 /* Writes the lines of a digest's names, without the head. */

@@ -12,8 +12,20 @@ static struct str channel_name(const void *item)
     return c->name;
 }
 
+/* Both links must lead to the same Redis: behind a name or a balancer there may be several. */
+static bool same_redis(struct redis *s)
+{
+    if (!link_is_up(s->commands) || !link_is_up(s->subscriber) ||
+        str_equal(link_fence(s->commands), link_fence(s->subscriber))) {
+        return true;
+    }
+    link_drop(s->subscriber, LOSS_PROTOCOL, "not the Redis of the other link");
+    return false;
+}
+
 static void commands_up(void *ctx)
 {
+    (void)same_redis(ctx);
     lease_link_up(ctx);
 }
 
@@ -24,7 +36,9 @@ static void commands_down(void *ctx)
 
 static void subscriber_up(void *ctx)
 {
-    channel_link_up(ctx);
+    if (same_redis(ctx)) {
+        channel_link_up(ctx);
+    }
 }
 
 static void subscriber_down(void *ctx)
@@ -50,6 +64,11 @@ static void redis_start(struct bus *b)
     lease_start(s);
     link_start(s->subscriber);
     link_start(s->commands);
+}
+
+static void redis_reload(struct bus *b)
+{
+    room_reload_all(redis_of(b));
 }
 
 static void closed(struct redis *s)
@@ -103,6 +122,7 @@ static void redis_free(struct bus *b)
     fail_all(s);
     channel_free_all(s);
     reap_fini(s);
+    check_fini(s);
     lease_fini(&s->lease);
     ask_fini_all(s);
     loop_timer_free(s->linger);
@@ -120,11 +140,15 @@ static void redis_free(struct bus *b)
 static void redis_health(const struct bus *b, struct bus_health *out)
 {
     const struct redis *s = (const struct redis *)(const void *)b; /* base is the first member */
+    bool unready;
+    const char *refused = error_word(s, &unready);
     out->publish = link_state(s->commands);
     out->subscribe = link_state(s->subscriber);
     bool commands_up_now = link_is_up(s->commands);
     bool subscriber_up_now = link_is_up(s->subscriber);
-    if (commands_up_now && !s->me.registered) {
+    if (commands_up_now && refused != NULL) {
+        out->publish = refused;
+    } else if (commands_up_now && !s->me.registered) {
         out->publish = "registering";
     }
     if (subscriber_up_now && !s->me.channel->fed) {
@@ -132,12 +156,13 @@ static void redis_health(const struct bus *b, struct bus_health *out)
     } else if (subscriber_up_now && !lease_beat_is_fresh(s)) {
         out->subscribe = "no beat";
     }
-    out->ready = commands_up_now && s->me.registered && subscriber_up_now && s->me.channel->fed &&
-                 lease_beat_is_fresh(s);
+    out->ready = commands_up_now && !unready && s->me.registered && subscriber_up_now &&
+                 s->me.channel->fed && lease_beat_is_fresh(s);
 }
 
 static const struct bus_ops redis_ops = {
     .start = redis_start,
+    .reload = redis_reload,
     .close = redis_close,
     .free = redis_free,
     .health = redis_health,
@@ -157,8 +182,8 @@ static const struct bus_ops redis_ops = {
 static void init_lists(struct redis *s)
 {
     struct list *const lists[] = {
-        &s->dirty,    &s->opening,    &s->reads, &s->failed,    &s->lingering,
-        &s->messages, &s->publishing, &s->reaps, &s->leftovers,
+        &s->dirty,      &s->opening, &s->reads,     &s->failed, &s->lingering, &s->messages,
+        &s->publishing, &s->reaps,   &s->leftovers, &s->checks, &s->suspects,
     };
     for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
         list_init(lists[i]);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* redis: the inside of the Redis bus, shared by the files redis*.c and reap.c. One subject each:
  *   redis.c           the table of functions, start, close, health
- *   redis_ask.c       commands: waiting for the link, deadlines, repeats, errors
+ *   redis_ask.c       commands: waiting for the link, deadlines, repeats
+ *   redis_error.c     what Redis's error replies mean; the account of them
  *   redis_channel.c   subscriptions: what is wanted against what Redis has confirmed
  *   redis_room.c      rooms: opening, reading their state, passing payloads up
  *   redis_publish.c   group commit
@@ -11,7 +12,8 @@
  *   redis_read.c      reading a room's log
  *   redis_lease.c     the tick: who this gateway is, its lease, its beat
  *   redis_others.c    the judgement of the other gateways
- *   redis_reap.c      the leaves of dead gateways */
+ *   redis_reap.c      the leaves of dead gateways
+ *   redis_check.c     the background check: ghosts, and what somebody altered by hand */
 #ifndef GATEWAY_BUS_REDIS_H
 #define GATEWAY_BUS_REDIS_H
 
@@ -32,6 +34,8 @@ struct ask_kind {
     bool repeatable;
     /* Is part of proving that this gateway is alive: the others wait for that. */
     bool proof;
+    /* Is made for a client's request: together they may hold redis.request_buffer. */
+    bool metered;
     /* Puts the command together, when it is sent. False: nothing is left to send; the ask is freed.
      */
     bool (*write)(struct ask *a, struct args *out);
@@ -50,10 +54,14 @@ struct ask {
     struct redis *redis;
     uint64_t seq;         /* order of asking, kept through repeats */
     uint64_t deadline_ms; /* unsent by then: BUS_UNAVAILABLE */
+    size_t size;          /* as given to ask_new */
     bool loaded;          /* repeated once after FUNCTION LOAD */
 };
 
+/* size: of the struct around, and of what hangs on it behind. */
 void *ask_new(struct redis *s, const struct ask_kind *kind, size_t size);
+/* Before ask_new of a metered kind. False: too much is asked for already; call is settled. */
+bool ask_fits(struct redis *s, size_t size, struct bus_call *call);
 void ask_send(struct ask *a);
 void ask_init_all(struct redis *s);
 void ask_fini_all(struct redis *s);
@@ -61,9 +69,16 @@ void ask_pump(struct redis *s);            /* sends what may be sent */
 void ask_watch_deadlines(struct redis *s); /* something waits now: an ask, a message, an open */
 void ask_fail_waiting(struct redis *s);    /* all that wait: BUS_UNAVAILABLE */
 
+/* One command was refused, with this text: what that means for who asked. */
+enum bus_err error_note(struct redis *s, enum stats_command command, const char *text);
+bool error_drops_link(const char *text); /* what says this is no use as long as it is connected */
+void error_tick(struct redis *s);        /* at every tick */
+/* What is refused, in words, or NULL; unready: so that the gateway is not ready. */
+const char *error_word(const struct redis *s, bool *unready);
+
 /* Words that many functions take: fence and epoch candidate; history_ttl and dedupe_ttl. */
 void ask_add_fence(struct redis *s, struct args *out);
-void ask_add_ttls(struct redis *s, struct args *out);
+void ask_add_ttls(const struct room_policy *policy, struct args *out);
 
 /* Replies of strange shapes (R13): {NULL,0} and 0 where the type is another. */
 struct str reply_text(const struct redisReply *r);
@@ -124,9 +139,10 @@ enum room_read { ROOM_READ_NONE, ROOM_READ_QUEUED, ROOM_READ_SENT };
 struct bus_room {
     struct channel channel;
     void *ctx;
-    unsigned refs; /* asks that know it */
-    bool open;     /* between bus_open_room and bus_close_room */
-    bool alive;    /* its state was told, payloads go up */
+    struct room_policy policy; /* a copy: the config may change */
+    unsigned refs;             /* asks that know it */
+    bool open;                 /* between bus_open_room and bus_close_room */
+    bool alive;                /* its state was told, payloads go up */
     enum room_read read;
     bool read_again; /* something changed since the read was sent */
     struct list in_reads;
@@ -137,10 +153,13 @@ struct bus_room {
     struct list in_linger; /* closed, still subscribed */
     uint64_t linger_ms;
     struct list pending; /* of struct message: to be published */
-    bool publishing;     /* a publish is under way, waits for the link, or starts in this turn */
+    bool publishing;     /* a publish is under way, or comes with the next wave */
     struct list in_publishing;
-    bool in_set;        /* of the gateway's set of rooms */
-    uint64_t presences; /* changes of the register asked for so far */
+    bool in_set;           /* of the gateway's set of rooms */
+    struct list in_checks; /* open rooms, the one that is to be checked next first */
+    uint64_t members_seen; /* fields of our hash of members, by the check under way */
+    uint64_t presences;    /* changes of the register asked for so far */
+    uint64_t version;      /* of the last one */
     size_t name_len;
     char name[]; /* then the channel's name */
 };
@@ -149,10 +168,14 @@ extern const struct channel_kind room_channel;
 struct bus_room *room_ref(struct bus_room *r);
 void room_unref(struct bus_room *r);
 struct str bus_room_name(const struct bus_room *r);
+/* Fills registers, an array with room for half of HGETALL's elements; foreign fields are left out.
+ */
+size_t room_registers(const struct redisReply *online, struct bus_register *registers);
 void room_reads_pump(struct redis *s);
 void room_retry(struct redis *s);      /* at every tick: reads that failed */
 void room_linger(void *redis);         /* timer */
 void room_forget_set(struct redis *s); /* a new id: no room is in its set */
+void room_reload_all(struct redis *s); /* the config was changed: their policies */
 
 void publish_expire(struct redis *s, uint64_t now_ms);
 void publish_flush(void *redis); /* task */
@@ -168,6 +191,7 @@ void lease_late(struct redis *s);  /* a reply came late: nothing can be judged f
 bool lease_clear(struct redis *s); /* this gateway is known to be alive: others' commands may go */
 void lease_close(struct redis *s, void (*done)(struct redis *s));
 bool lease_beat_is_fresh(const struct redis *s);
+bool lease_was_ours(const struct redis *s, struct str id); /* an id that was given up */
 
 void others_read(struct redis *s);          /* their counters */
 void others_read_channels(struct redis *s); /* who subscribes to theirs */
@@ -175,10 +199,21 @@ void others_read_leftovers(struct redis *s);
 void others_look(void *redis); /* timer */
 void others_sentence(struct redis *s, const char *id, uint64_t counter);
 
-void reap_start(struct redis *s, struct str gateway);
+void reap_start(struct redis *s, struct str gateway); /* sentenced, now or before */
+/* Not among the living, but found in that room (empty: with a set of rooms): it leaves that room,
+ * then those of its set. False: it is being reaped already. */
+bool reap_ghost(struct redis *s, struct str gateway, struct str room);
 void reap_fini(struct redis *s);
 bool reap_idle(const struct redis *s);
 void reap_leftovers(struct redis *s, const struct redisReply *reaping); /* HGETALL of it */
+
+void check_rooms(struct redis *s, unsigned ticks); /* so many ticks after the last time */
+void check_sets(struct redis *s);
+void check_suspects(struct redis *s); /* at every tick */
+void check_fini(struct redis *s);
+
+/* Ids that were given up: digests of them may still come. */
+#define FORMER_IDS 4
 
 /* Who this gateway is in Redis, and what it knows of the others (redis_lease.c). */
 struct redis_identity {
@@ -194,7 +229,18 @@ struct redis_identity {
     uint64_t nonce_us, beat_ms, beat_sent_ms;
     uint64_t tick_ms; /* when the last tick ran */
     unsigned ticks;
+    char former[FORMER_IDS][BUS_ID_MAX]; /* NUL-terminated; empty: none */
+    unsigned former_next;
     void (*closed)(struct redis *s);
+};
+
+/* Errors of one command since the last time that it was well (redis_error.c). */
+struct redis_trouble {
+    uint64_t count; /* 0: it is well */
+    uint64_t last_ms;
+    uint32_t told; /* a bit for each kind of error that the log was told */
+    enum stats_refusal newest;
+    char word[96];
 };
 
 struct redis {
@@ -208,12 +254,16 @@ struct redis {
     struct list waiting; /* of struct ask, by seq */
     uint64_t seq;
     size_t under_way;
+    size_t request_bytes; /* of asks that are metered */
+    struct redis_trouble troubles[COMMAND_COUNT];
     bool loading;              /* FUNCTION LOAD is under way */
     struct loop_timer *expiry; /* owned */
     bool expiring;             /* it runs */
 
     struct map channels;         /* of struct channel */
     struct list dirty, opening;  /* of struct channel */
+    size_t unconfirmed;          /* channels of commands whose confirmation is not here yet */
+    uint64_t confirmed_ms;       /* when the last one came, or the first was asked for */
     struct loop_task *subscribe; /* owned */
 
     struct list reads;  /* of struct bus_room: to be read */
@@ -223,8 +273,9 @@ struct redis {
     struct loop_timer *linger; /* owned */
 
     struct list messages; /* of struct message that wait, by deadline */
+    size_t wave;          /* publishes under way */
     size_t publish_bytes;
-    struct list publishing;    /* of struct bus_room (ref): to start in this turn */
+    struct list publishing;    /* of struct bus_room (ref): the next wave */
     struct loop_task *publish; /* owned */
 
     struct redis_identity me;
@@ -233,6 +284,15 @@ struct redis {
     bool looking;
     struct list reaps;     /* of struct reap; owned */
     struct list leftovers; /* of struct leftover; owned */
+    uint64_t others_ms; /* when the last answered reading of the others' counters was asked for */
+    uint64_t reap_look_ms; /* after this `reaping` is to be looked at; 0: not */
+
+    struct list checks; /* of struct bus_room */
+    size_t check_count;
+    size_t check_credit;  /* rooms times ticks, not used up yet */
+    struct list suspects; /* of struct suspect; owned */
+    size_t suspect_count;
+    uint64_t scan; /* SCAN's cursor */
 
     struct loop_timer *closing; /* owned */
     bool is_closing;

@@ -16,17 +16,11 @@
 /* How exactly deadlines of what waits are kept. */
 #define EXPIRY_STEP_MS 50
 
-/* An error's text is logged up to here: the code, and not the arguments that some errors repeat. */
-#define ERROR_LOG_BYTES 60
-
-static const char *const command_names[COMMAND_COUNT] = {
-#define X(id, label) [COMMAND_##id] = label,
-    STATS_COMMANDS(X)
-#undef X
-};
-
 static void ask_free(struct ask *a)
 {
+    if (a->kind->metered) {
+        a->redis->request_bytes -= a->size;
+    }
     if (a->kind->clear != NULL) {
         a->kind->clear(a);
     }
@@ -59,24 +53,9 @@ static void wait_in_order(struct ask *a)
     ask_watch_deadlines(s);
 }
 
-/* Errors that say: not now, and nothing was done. */
-static const char *const not_now[] = {
-    "LOADING ", "BUSY ", "MASTERDOWN ", "CLUSTERDOWN ", "TRYAGAIN ", "NOREPLICAS ", "NOAUTH ",
-};
-
 static bool begins(const char *text, const char *prefix)
 {
     return strncmp(text, prefix, strlen(prefix)) == 0;
-}
-
-static enum bus_err error_meaning(const char *text)
-{
-    for (size_t i = 0; i < ARRAY_LEN(not_now); i++) {
-        if (begins(text, not_now[i])) {
-            return BUS_UNAVAILABLE;
-        }
-    }
-    return BUS_REFUSED;
 }
 
 static void on_loaded(struct link_request *r, const redisReply *reply)
@@ -87,8 +66,7 @@ static void on_loaded(struct link_request *r, const redisReply *reply)
     s->loading = false;
     if (reply != NULL && reply->type == REDIS_REPLY_ERROR &&
         strstr(reply->str, "already exists") == NULL) {
-        LOG(ERROR, REDIS_ERROR, F_TEXT("command", "function_load"),
-            F_STR("error", ((struct str){reply->str, strnlen(reply->str, ERROR_LOG_BYTES)})));
+        (void)error_note(s, COMMAND_LOAD, reply->str);
     }
     ask_pump(s);
 }
@@ -119,10 +97,19 @@ static void on_error(struct ask *a, const redisReply *reply)
         }
         return;
     }
-    s->base.stats->command_errors[a->kind->command]++;
-    LOG(WARN, REDIS_ERROR, F_TEXT("command", command_names[a->kind->command]),
-        F_STR("error", ((struct str){reply->str, strnlen(reply->str, ERROR_LOG_BYTES)})));
-    finish(a, error_meaning(reply->str), NULL);
+    enum bus_err err = error_note(s, a->kind->command, reply->str);
+    if (!error_drops_link(reply->str)) {
+        finish(a, err, NULL);
+        return;
+    }
+    /* What serves both links has another part to play, or is not ours any more: look again. */
+    link_drop(s->commands, LOSS_ERROR, reply->str);
+    link_drop(s->subscriber, LOSS_ERROR, reply->str);
+    if (!a->kind->proof && redis_now_ms(s) < a->deadline_ms) {
+        wait_in_order(a);
+    } else {
+        finish(a, err, NULL);
+    }
 }
 
 static void on_reply(struct link_request *r, const redisReply *reply)
@@ -188,9 +175,20 @@ void *ask_new(struct redis *s, const struct ask_kind *kind, size_t size)
     struct ask *a = xcalloc(1, size);
     a->kind = kind;
     a->redis = s;
+    a->size = size;
+    s->request_bytes += kind->metered ? size : 0;
     a->request.done = on_reply;
     list_init(&a->in_waiting);
     return a;
+}
+
+bool ask_fits(struct redis *s, size_t size, struct bus_call *call)
+{
+    bool fits = s->request_bytes + size <= s->base.config->redis.request_buffer;
+    if (!fits) {
+        bus_settle(&s->base, call, BUS_UNAVAILABLE);
+    }
+    return fits;
 }
 
 void ask_send(struct ask *a)
@@ -225,7 +223,8 @@ static void expire(void *ctx)
     }
     publish_expire(s, now_ms);
     channel_expire(s, now_ms);
-    if (!list_empty(&s->waiting) || !list_empty(&s->messages) || !list_empty(&s->opening)) {
+    if (!list_empty(&s->waiting) || !list_empty(&s->messages) || !list_empty(&s->opening) ||
+        s->unconfirmed > 0) {
         ask_watch_deadlines(s);
     }
 }
@@ -253,14 +252,14 @@ void ask_add_fence(struct redis *s, struct args *out)
 {
     char epoch[BUS_EPOCH_LEN];
     random_hex(epoch, sizeof(epoch));
-    args_add(out, link_run_id(s->commands));
+    args_add(out, link_fence(s->commands));
     args_add(out, (struct str){epoch, sizeof(epoch)});
 }
 
-void ask_add_ttls(struct redis *s, struct args *out)
+void ask_add_ttls(const struct room_policy *policy, struct args *out)
 {
-    args_num(out, s->base.config->room.history_ttl_ms);
-    args_num(out, s->base.config->room.dedupe_ttl_ms);
+    args_num(out, policy->history_ttl_ms);
+    args_num(out, policy->dedupe_ttl_ms);
 }
 
 struct str reply_text(const redisReply *r)

@@ -84,6 +84,10 @@ void channel_opened(struct channel *c, const struct bus_result *result)
 
 void channel_expire(struct redis *s, uint64_t now_ms)
 {
+    if (s->unconfirmed > 0 && link_is_up(s->subscriber) &&
+        now_ms - s->confirmed_ms > s->base.config->redis.command_timeout_ms) {
+        link_drop(s->subscriber, LOSS_TIMEOUT, "no confirmation in time");
+    }
     while (!list_empty(&s->opening)) {
         struct channel *c = container_of(s->opening.next, struct channel, in_opening);
         if (c->deadline_ms > now_ms) {
@@ -113,6 +117,7 @@ void channel_link_down(struct redis *s)
     list_init(&all);
     size_t at = 0;
     struct channel *c;
+    s->unconfirmed = 0;
     while ((c = map_next(&s->channels, &at)) != NULL) {
         c->sent = c->fed = false;
         c->unconfirmed = 0;
@@ -148,6 +153,7 @@ static bool send_batch(struct redis *s, bool wanted)
         list_remove(it);
         c->sent = wanted;
         c->unconfirmed++;
+        s->confirmed_ms = s->unconfirmed++ == 0 ? redis_now_ms(s) : s->confirmed_ms;
         args_add(&s->args, c->name);
         if (s->args.count > CHANNELS_PER_COMMAND) {
             break;
@@ -157,6 +163,7 @@ static bool send_batch(struct redis *s, bool wanted)
         return false;
     }
     link_subscribe(s->subscriber, &s->args);
+    ask_watch_deadlines(s);
     return true;
 }
 
@@ -172,7 +179,12 @@ void channel_flush(void *redis)
 static void confirmed(struct redis *s, struct str name)
 {
     struct channel *c = channel_find(s, name);
-    if (c == NULL || c->unconfirmed == 0 || --c->unconfirmed > 0) {
+    if (c == NULL || c->unconfirmed == 0) {
+        return;
+    }
+    s->unconfirmed--;
+    s->confirmed_ms = redis_now_ms(s);
+    if (--c->unconfirmed > 0) {
         return;
     }
     if (!c->wanted && !c->sent) {
@@ -187,7 +199,8 @@ void channel_push(struct redis *s, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_ERROR) {
         s->base.stats->command_errors[COMMAND_SUBSCRIBE]++;
-        link_drop(s->subscriber, "subscribing is refused");
+        s->base.stats->refusals[stats_refusal_of(reply->str)]++;
+        link_drop(s->subscriber, LOSS_ERROR, reply->str);
         return;
     }
     struct str kind = reply_text_at(reply, 0);

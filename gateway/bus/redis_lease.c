@@ -18,15 +18,15 @@
  * sends anything else. */
 #define STALL_MS 2000
 
-/* The rotation: a look at the others' channels in every second tick; in the ticks between
- * alternately the others' counters and the beat, every fifth of which gives way to a look at what
- * was left half reaped. (The counters may not: the time of a frozen gateway runs from the first
- * reading of its last value.) */
+/* The rotation: a look at the others' counters in every second tick, because the time of a frozen
+ * gateway runs from the first reading of its last value; in the ticks between alternately a look at
+ * their channels and something of our own: the beat, and every third time a chore. */
 #define ROTATION 4
-#define LEFTOVERS_EVERY 5
+#define CHORE_EVERY 3
+#define CHORE_TICKS (ROTATION * CHORE_EVERY)
 
-/* Beats that may be missing before this gateway is not ready. */
-#define BEATS_MISSED 3
+/* The beat's longest pause is two rotations; one that is missing is no reason not to be ready. */
+#define BEAT_FRESH_ROTATIONS 4
 
 /* Counters begin at a random number below this: one that is raised by somebody else, or after Redis
  * lost it, is never taken for ours, and it passes through Lua's doubles. */
@@ -141,11 +141,22 @@ static void lose_identity(struct redis *s, uint64_t counter)
 {
     char old[BUS_ID_MAX];
     memcpy(old, s->base.id, sizeof(old));
+    memcpy(s->me.former[s->me.former_next++ % FORMER_IDS], old, sizeof(old));
     take_identity(s);
     LOG(WARN, GATEWAY_ID, F_TEXT("was", old), F_TEXT("is", s->base.id));
     s->me.announce = true;
     room_forget_set(s);
     others_sentence(s, old, counter);
+}
+
+bool lease_was_ours(const struct redis *s, struct str id)
+{
+    for (size_t i = 0; i < FORMER_IDS; i++) {
+        if (str_equal(str_from(s->me.former[i]), id)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void start_closing(struct redis *s);
@@ -213,18 +224,20 @@ static bool write_beat(struct ask *a, struct args *out)
     return true;
 }
 
-static void answer_nothing(struct ask *a, enum bus_err err, const redisReply *reply)
+/* A beat that Redis refused says nothing of the other link. */
+static void answer_beat(struct ask *a, enum bus_err err, const redisReply *reply)
 {
-    (void)a;
-    (void)err;
     (void)reply;
+    if (err != BUS_OK) {
+        a->redis->me.nonce = 0;
+    }
 }
 
 static const struct ask_kind beat_kind = {
     .command = COMMAND_LEASE,
     .proof = true,
     .write = write_beat,
-    .answer = answer_nothing,
+    .answer = answer_beat,
 };
 
 static void beat(struct redis *s)
@@ -239,24 +252,52 @@ static void beat(struct redis *s)
 
 bool lease_beat_is_fresh(const struct redis *s)
 {
-    uint64_t period_ms = ROTATION * s->base.config->redis.tick_ms;
-    return s->me.beat_ms != 0 && redis_now_ms(s) - s->me.beat_ms <= BEATS_MISSED * period_ms;
+    uint64_t limit_ms = BEAT_FRESH_ROTATIONS * ROTATION * s->base.config->redis.tick_ms;
+    return s->me.beat_ms != 0 && redis_now_ms(s) - s->me.beat_ms <= limit_ms;
 }
+
+static void look_at_rooms(struct redis *s)
+{
+    check_rooms(s, CHORE_TICKS * 2);
+}
+
+static void (*const chores[])(struct redis *s) = {
+    look_at_rooms,
+    others_read_leftovers,
+    look_at_rooms,
+    check_sets,
+};
 
 static void rotate(struct redis *s)
 {
     unsigned turn = s->me.ticks++;
-    if (turn % 2 == 0) {
+    unsigned round = turn / ROTATION;
+    if (turn % 2 == 1) {
+        others_read(s);
+    } else if (turn % ROTATION == 0) {
         if (!list_empty(&s->lease.peers)) {
             others_read_channels(s);
         }
-    } else if (turn % ROTATION != 1) {
-        others_read(s);
-    } else if (turn / ROTATION % LEFTOVERS_EVERY == LEFTOVERS_EVERY - 1) {
-        others_read_leftovers(s);
+    } else if (round % CHORE_EVERY == CHORE_EVERY - 1) {
+        chores[round / CHORE_EVERY % ARRAY_LEN(chores)](s);
     } else {
         beat(s);
     }
+}
+
+/* What is not at rest may cost more lines. */
+static void look_again(struct redis *s)
+{
+    uint64_t now_ms = redis_now_ms(s);
+    if (lease_unproven(&s->lease, now_ms)) {
+        others_read(s);
+        others_read_channels(s);
+    }
+    if (s->reap_look_ms != 0 && now_ms > s->reap_look_ms) {
+        s->reap_look_ms = 0;
+        others_read_leftovers(s);
+    }
+    check_suspects(s);
 }
 
 static bool stalled(const struct redis *s)
@@ -270,14 +311,16 @@ void lease_tick(void *redis)
     uint64_t now_ms = redis_now_ms(s);
     if (stalled(s)) {
         s->me.clear = false;
+        s->me.beat_sent_ms = now_ms; /* it may lie in the socket, behind much else */
         lease_restart(&s->lease, now_ms, true);
     }
     s->me.tick_ms = now_ms;
     loop_timer_start(s->tick, s->base.config->redis.tick_ms);
+    error_tick(s);
     if (s->me.nonce != 0 && link_is_up(s->subscriber) &&
         now_ms - s->me.beat_sent_ms > s->base.config->redis.command_timeout_ms) {
         s->me.nonce = 0;
-        link_drop(s->subscriber, "no beat in time");
+        link_drop(s->subscriber, LOSS_BEAT, "no beat in time");
     }
     if (!link_is_up(s->commands)) {
         return;
@@ -288,6 +331,7 @@ void lease_tick(void *redis)
     renew(s);
     if (s->me.registered) {
         rotate(s);
+        look_again(s);
     }
     room_retry(s);
 }

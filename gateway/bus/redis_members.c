@@ -2,7 +2,8 @@
 /* A page of members: the gateways in the room's `online`, in the order of their ids, and of each
  * its hash of members with HSCAN. The cursor says where to go on: "<gateway>/<HSCAN cursor>/<fields
  * to skip>"; the skip is there because HSCAN gives small hashes whole, however many were asked for.
- * It comes back from clients: nonsense gives an empty page. */
+ * It comes back from clients, with another limit perhaps, so HSCAN is always asked for as many: its
+ * answer to a cursor must be the same again. */
 #include "common/alloc.h"
 #include "common/names.h"
 #include "gateway/bus/page.h"
@@ -11,6 +12,9 @@
 #include <hiredis/hiredis.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+/* Fields that HSCAN is asked for. */
+#define SCAN_COUNT 200
 
 struct members_walk {
     struct bus_call *call; /* borrowed until done */
@@ -64,7 +68,7 @@ static bool write_scan(struct ask *a, struct args *out)
     arg_sub(out, buf_str(&w->base), ":members:", str_from(w->gateway));
     args_num(out, w->scan);
     ARGS_LIT(out, "COUNT");
-    args_num(out, w->limit);
+    args_num(out, SCAN_COUNT);
     return true;
 }
 
@@ -114,6 +118,7 @@ static void answer_scan(struct ask *a, enum bus_err err, const redisReply *reply
 static const struct ask_kind scan_kind = {
     .command = COMMAND_MEMBERS,
     .repeatable = true,
+    .metered = true,
     .write = write_scan,
     .answer = answer_scan,
 };
@@ -165,22 +170,10 @@ static void answer_keys(struct ask *a, enum bus_err err, const redisReply *reply
 static const struct ask_kind keys_kind = {
     .command = COMMAND_MEMBERS,
     .repeatable = true,
+    .metered = true,
     .write = write_keys,
     .answer = answer_keys,
 };
-
-/* HSCAN's cursors are 64 bits wide. */
-static bool read_number(struct str digits, uint64_t *out)
-{
-    *out = 0;
-    for (size_t i = 0; i < digits.len; i++) {
-        if (digits.ptr[i] < '0' || digits.ptr[i] > '9' || i == 20) {
-            return false;
-        }
-        *out = *out * 10 + (uint64_t)(digits.ptr[i] - '0');
-    }
-    return digits.len > 0;
-}
 
 static bool read_cursor(struct members_walk *w, struct str cursor)
 {
@@ -192,7 +185,7 @@ static bool read_cursor(struct members_walk *w, struct str cursor)
     }
     struct str id = {cursor.ptr, (size_t)(first - cursor.ptr)};
     if (!payload_gateway_valid(id) ||
-        !read_number((struct str){first + 1, (size_t)(second - first - 1)}, &w->scan) ||
+        !payload_cursor((struct str){first + 1, (size_t)(second - first - 1)}, &w->scan) ||
         !payload_u64((struct str){second + 1, (size_t)(end - second - 1)}, &w->skip)) {
         return false;
     }
@@ -203,6 +196,9 @@ static bool read_cursor(struct members_walk *w, struct str cursor)
 void redis_members(struct bus *b, struct str room, struct str cursor, unsigned limit,
                    struct bus_call *call)
 {
+    if (!ask_fits(redis_of(b), sizeof(struct members_ask), call)) {
+        return;
+    }
     struct members_walk *w = xcalloc(1, sizeof(*w));
     w->redis = redis_of(b);
     w->call = call;
@@ -210,7 +206,7 @@ void redis_members(struct bus *b, struct str room, struct str cursor, unsigned l
     page_init(&w->page);
     if (!read_cursor(w, cursor)) {
         walk_free(w);
-        bus_settle(b, call, BUS_OK);
+        bus_settle(b, call, BUS_BAD_CURSOR);
         return;
     }
     key_room(w->redis, &w->base, room);

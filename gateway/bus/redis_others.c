@@ -45,6 +45,7 @@ static void lose_gateway(struct redis *s, struct str id)
     if (lease_find(&s->lease, id) != NULL) {
         LOG(WARN, GATEWAY_LOST, F_STR("lost", id));
         lease_forget(&s->lease, id);
+        s->reap_look_ms = redis_now_ms(s); /* whoever reaps it may die of it */
         s->base.stats->gateways = 1 + s->lease.by_id.count;
     }
 }
@@ -55,11 +56,13 @@ static void answer_sentence(struct ask *a, enum bus_err err, const redisReply *r
     struct str id = str_from(of_ask(a)->id);
     uint64_t dead = 0;
     if (err == BUS_OK && reply_u64(reply, &dead) && dead == 1) {
+        bool own = lease_was_ours(s, id) || str_equal(id, str_from(s->base.id));
+        s->base.stats->reaps += own ? 0 : 1;
         lose_gateway(s, id);
         reap_start(s, id);
     }
-    bool own = str_equal(id, str_from(s->base.id));
-    if (own && s->is_closing && s->me.closed != NULL && reap_idle(s)) {
+    if (str_equal(id, str_from(s->base.id)) && s->is_closing && s->me.closed != NULL &&
+        reap_idle(s)) {
         s->me.closed(s);
     }
 }
@@ -86,14 +89,17 @@ static bool write_others(struct ask *a, struct args *out)
     return true;
 }
 
-static void read_one(struct redis *s, struct str id, uint64_t counter, uint64_t asked_ms)
+/* True when its channel is to be looked at. */
+static bool read_one(struct redis *s, struct str id, uint64_t counter, uint64_t asked_ms)
 {
     if (lease_find(&s->lease, id) == NULL) {
         LOG(INFO, GATEWAY_JOIN, F_STR("joined", id));
     }
-    if (lease_reading(&s->lease, id, counter, asked_ms, redis_now_ms(s)) == LEASE_DEAD) {
+    enum lease_verdict verdict = lease_reading(&s->lease, id, counter, asked_ms, redis_now_ms(s));
+    if (verdict == LEASE_DEAD) {
         others_sentence(s, lease_find(&s->lease, id)->id, counter);
     }
+    return verdict == LEASE_STANDS;
 }
 
 /* Forgets those that are not in the list any more: they left, or somebody else has declared them
@@ -115,19 +121,25 @@ static void answer_others(struct ask *a, enum bus_err err, const redisReply *rep
     if (err != BUS_OK) {
         return;
     }
+    bool stands = false;
+    s->others_ms = of_ask(a)->asked_ms;
     list_each (it, &s->lease.peers) {
         container_of(it, struct lease_peer, in_order)->listed = false;
     }
     for (size_t i = 0; i + 1 < reply_count(reply); i += 2) {
         struct str id = reply_text_at(reply, i);
         uint64_t counter;
+        /* A former id of ours is like any other: should our own sentence get lost, it is judged. */
         if (payload_gateway_valid(id) && !str_equal(id, str_from(s->base.id)) &&
             reply_u64_at(reply, i + 1, &counter)) {
-            read_one(s, id, counter, of_ask(a)->asked_ms);
+            stands = read_one(s, id, counter, of_ask(a)->asked_ms) || stands;
         }
     }
     forget_unlisted(s);
     s->base.stats->gateways = 1 + s->lease.by_id.count;
+    if (stands) {
+        others_read_channels(s);
+    }
     uint64_t next_ms = lease_next_look_ms(&s->lease);
     if (next_ms != 0) {
         uint64_t now_ms = redis_now_ms(s);

@@ -111,11 +111,10 @@ static bool write_presence(struct ask *a, struct args *out)
     args_num(out, p->version);
     args_num(out, p->count);
     args_num(out, p->full ? 1 : 0);
-    ask_add_ttls(s, out);
+    ask_add_ttls(&p->room->policy, out);
     args_add(out, buf_str(&p->names));
-    args_words(&p->members);
     for (size_t i = 0; i < p->members.count; i++) {
-        args_add(out, (struct str){p->members.words[i], p->members.lens[i]});
+        args_add(out, args_word(&p->members, i));
     }
     return true;
 }
@@ -159,7 +158,7 @@ void redis_presence(struct bus *b, struct bus_room *room, const struct bus_prese
     p->call = call;
     p->room = room_ref(room);
     p->number = ++room->presences;
-    p->version = change->version;
+    p->version = room->version = change->version;
     p->count = change->count;
     p->full = change->full;
     payload_add_names(&p->names, change->names, change->name_count);
@@ -176,7 +175,8 @@ struct signal_ask {
     struct bus_call *call; /* borrowed until done */
     struct bus_room *room; /* ref */
     uint64_t connection;
-    struct buf line;
+    struct str line;
+    char text[];
 };
 
 static bool write_signal(struct ask *a, struct args *out)
@@ -187,7 +187,7 @@ static bool write_signal(struct ask *a, struct args *out)
     BUF_LIT(&out->text, "sig ");
     buf_add(&out->text, str_from(a->redis->base.id));
     buf_addf(&out->text, " %llx\n", (unsigned long long)g->connection);
-    buf_add(&out->text, buf_str(&g->line));
+    buf_add(&out->text, g->line);
     args_end(out);
     return true;
 }
@@ -200,14 +200,13 @@ static void answer_signal(struct ask *a, enum bus_err err, const redisReply *rep
 
 static void clear_signal(struct ask *a)
 {
-    struct signal_ask *g = container_of(a, struct signal_ask, ask);
-    buf_fini(&g->line);
-    room_unref(g->room);
+    room_unref(container_of(a, struct signal_ask, ask)->room);
 }
 
 static const struct ask_kind signal_kind = {
     .command = COMMAND_SIGNAL,
     .repeatable = false,
+    .metered = true,
     .write = write_signal,
     .answer = answer_signal,
     .clear = clear_signal,
@@ -216,10 +215,15 @@ static const struct ask_kind signal_kind = {
 void redis_signal(struct bus *b, struct bus_room *room, uint64_t connection, struct str line,
                   struct bus_call *call)
 {
-    struct signal_ask *g = ask_new(redis_of(b), &signal_kind, sizeof(*g));
+    struct signal_ask *g;
+    if (!ask_fits(redis_of(b), sizeof(*g) + line.len, call)) {
+        return;
+    }
+    g = ask_new(redis_of(b), &signal_kind, sizeof(*g) + line.len);
+    char *at = g->text;
     g->call = call;
     g->room = room_ref(room);
     g->connection = connection;
-    buf_add(&g->line, line);
+    g->line = bus_put(&at, line);
     ask_send(&g->ask);
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Group commit: of each room at most one publish is under way, and what arrives meanwhile goes out
- * together in the next. So the busier a room, the cheaper its messages, and without load none
- * waits. Messages are put into the call when it is sent; until then each has its own deadline. */
+/* Group commit: publishes go out in waves, one call for each room that has something, and what
+ * arrives while a wave is under way goes out together in the next. Redis works them off in order,
+ * so a call sent behind the wave would hardly be answered earlier; but the busier the gateway, the
+ * more messages share a call, and without load none waits. Messages are put into the call when it
+ * is sent; until then each has its own deadline. */
 #include "common/alloc.h"
 #include "gateway/bus/redis.h"
 
@@ -64,17 +66,17 @@ static void take_batch(struct publish_ask *p)
     }
 }
 
-static bool has_key(const struct redis *s, const struct message *m)
+static bool has_key(const struct bus_room *r, const struct message *m)
 {
-    return m->key.len > 0 && s->base.config->room.dedupe_ttl_ms > 0;
+    return m->key.len > 0 && r->policy.dedupe_ttl_ms > 0;
 }
 
-static void add_keys(const struct redis *s, const struct publish_ask *p, struct args *out)
+static void add_keys(const struct publish_ask *p, struct args *out)
 {
     struct str base = p->room->channel.name;
     size_t keys = 2;
     list_each (it, &p->batch) {
-        keys += has_key(s, message_of(it)) ? 1 : 0;
+        keys += has_key(p->room, message_of(it)) ? 1 : 0;
     }
     ARGS_LIT(out, "FCALL");
     ARGS_LIT(out, "parley1_publish");
@@ -83,7 +85,7 @@ static void add_keys(const struct redis *s, const struct publish_ask *p, struct 
     arg_sub(out, base, ":meta", STR(""));
     list_each (it, &p->batch) {
         const struct message *m = message_of(it);
-        if (has_key(s, m)) {
+        if (has_key(p->room, m)) {
             arg_dedupe(out, base, m->user, m->key);
         }
     }
@@ -100,34 +102,64 @@ static bool write_publish(struct ask *a, struct args *out)
         p->room->publishing = false;
         return false;
     }
-    add_keys(s, p, out);
+    add_keys(p, out);
     args_add(out, p->room->channel.name);
     ask_add_fence(s, out);
-    args_num(out, s->base.config->room.history_size);
-    ask_add_ttls(s, out);
+    args_num(out, p->room->policy.history_size);
+    ask_add_ttls(&p->room->policy, out);
     size_t key = 3;
     list_each (it, &p->batch) {
         const struct message *m = message_of(it);
-        args_num(out, has_key(s, m) ? key++ : 0);
+        args_num(out, has_key(p->room, m) ? key++ : 0);
         args_add(out, m->data);
     }
     return true;
 }
 
-static bool position_at(const redisReply *reply, size_t i, struct bus_position *out, bool *fresh)
+/* Epoch and offset at i of a reply. */
+static bool position_at(const redisReply *reply, size_t i, struct bus_position *out)
 {
     struct str epoch = reply_text_at(reply, i);
-    uint64_t number;
-    if (epoch.len != BUS_EPOCH_LEN || !payload_hex(epoch, &number) ||
-        !reply_u64_at(reply, i + 1, &out->offset) || !reply_u64_at(reply, i + 2, &number)) {
+    uint64_t ignored;
+    if (epoch.len != BUS_EPOCH_LEN || !payload_hex(epoch, &ignored) ||
+        !reply_u64_at(reply, i + 1, &out->offset)) {
         return false;
     }
     memcpy(out->epoch, epoch.ptr, BUS_EPOCH_LEN);
-    *fresh = number == 1;
     return true;
 }
 
-static void start_publish(struct bus_room *r);
+/* Where the messages of a batch stand: the new ones one after the other; repeats are named. */
+struct places {
+    const redisReply *reply;
+    struct bus_position next; /* of the next new message */
+    size_t repeat;            /* where the next repeat stands in the reply */
+};
+
+/* The place of the number-th message. False: nobody can say. */
+static bool next_place(struct places *p, size_t number, struct bus_position *out, bool *fresh)
+{
+    uint64_t repeated;
+    *fresh = !reply_u64_at(p->reply, p->repeat, &repeated) || repeated != number;
+    if (*fresh) {
+        *out = p->next;
+        p->next.offset++;
+        return out->offset > 0;
+    }
+    p->repeat += 3;
+    return position_at(p->reply, p->repeat - 2, out);
+}
+
+/* The room's turn comes with the next wave: at the end of this turn, when none is under way. */
+static void queue_publish(struct bus_room *r)
+{
+    struct redis *s = r->channel.redis;
+    r->publishing = true;
+    list_push(&s->publishing, &room_ref(r)->in_publishing);
+    if (s->wave == 0) {
+        loop_task_soon(s->publish);
+    }
+}
 
 static void answer_publish(struct ask *a, enum bus_err err, const redisReply *reply)
 {
@@ -135,30 +167,30 @@ static void answer_publish(struct ask *a, enum bus_err err, const redisReply *re
     struct publish_ask *p = container_of(a, struct publish_ask, ask);
     struct list *it;
     p->room->publishing = false;
-    if (err == BUS_UNAVAILABLE && p->count == 0) {
-        /* Never sent; each message has its own deadline, and some may be younger. */
-        if (!list_empty(&p->room->pending)) {
-            start_publish(p->room);
-        }
-        return;
-    }
     if (!list_empty(&p->room->pending)) {
-        start_publish(p->room);
+        queue_publish(p->room);
     }
-    for (size_t i = 1; (it = list_pop(&p->batch)) != NULL; i += 3) {
+    /* An empty batch was never sent: each message has its own deadline, and some may be younger. */
+    struct places places = {.reply = reply, .repeat = 2};
+    bool known = err == BUS_OK && position_at(reply, 0, &places.next);
+    for (size_t i = 1; (it = list_pop(&p->batch)) != NULL; i++) {
         struct bus_result result = {.err = err};
         bool fresh = false;
-        if (err == BUS_OK && !position_at(reply, i, &result.position, &fresh)) {
+        if (err == BUS_OK && !(known && next_place(&places, i, &result.position, &fresh))) {
             result.err = BUS_UNKNOWN; /* this is not the answer of our function */
         }
-        s->base.stats->published += fresh ? 1 : 0;
+        s->base.stats->published += fresh && result.err == BUS_OK ? 1 : 0;
         message_done(s, message_of(it), &result);
     }
 }
 
 static void clear_publish(struct ask *a)
 {
+    struct redis *s = a->redis;
     room_unref(container_of(a, struct publish_ask, ask)->room);
+    if (--s->wave == 0 && !list_empty(&s->publishing)) {
+        loop_task_soon(s->publish);
+    }
 }
 
 static const struct ask_kind publish_kind = {
@@ -174,7 +206,7 @@ static void start_publish(struct bus_room *r)
     struct publish_ask *p = ask_new(r->channel.redis, &publish_kind, sizeof(*p));
     p->room = room_ref(r);
     list_init(&p->batch);
-    r->publishing = true;
+    r->channel.redis->wave++;
     ask_send(&p->ask);
 }
 
@@ -200,10 +232,7 @@ void redis_publish(struct bus *b, struct bus_room *room, const struct bus_messag
     list_push(&s->messages, &m->in_messages);
     ask_watch_deadlines(s);
     if (!room->publishing) {
-        /* At the end of the turn: what else comes in this one goes along. */
-        room->publishing = true;
-        list_push(&s->publishing, &room_ref(room)->in_publishing);
-        loop_task_soon(s->publish);
+        queue_publish(room);
     }
 }
 
@@ -211,6 +240,9 @@ void publish_flush(void *redis)
 {
     struct redis *s = redis;
     struct list *it;
+    if (s->wave > 0) {
+        return; /* its last answer calls again */
+    }
     while ((it = list_pop(&s->publishing)) != NULL) {
         struct bus_room *r = container_of(it, struct bus_room, in_publishing);
         start_publish(r);

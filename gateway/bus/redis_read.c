@@ -21,7 +21,7 @@ static bool write_read(struct ask *a, struct args *out)
     arg_sub(out, r->room->channel.name, ":meta", STR(""));
     arg_sub(out, r->room->channel.name, ":log", STR(""));
     ask_add_fence(a->redis, out);
-    ask_add_ttls(a->redis, out);
+    ask_add_ttls(&r->room->policy, out);
     args_add(out, (struct str){r->epoch, BUS_EPOCH_LEN});
     args_num(out, r->from);
     args_num(out, r->to);
@@ -77,6 +77,7 @@ static void clear_read(struct ask *a)
 static const struct ask_kind read_kind = {
     .command = COMMAND_READ,
     .repeatable = true,
+    .metered = true,
     .write = write_read,
     .answer = answer_read,
     .clear = clear_read,
@@ -89,7 +90,11 @@ void redis_read(struct bus *b, struct bus_room *room, const struct bus_range *ra
         bus_settle(b, call, BUS_OK);
         return;
     }
-    struct read_ask *a = ask_new(redis_of(b), &read_kind, sizeof(*a));
+    struct read_ask *a;
+    if (!ask_fits(redis_of(b), sizeof(*a), call)) {
+        return;
+    }
+    a = ask_new(redis_of(b), &read_kind, sizeof(*a));
     a->call = call;
     a->room = room_ref(room);
     a->from = range->from;

@@ -21,6 +21,8 @@ struct reap {
     struct list in_reaps;
     size_t under_way; /* rooms */
     bool failed;
+    bool own;            /* an id that was ours: its members are here still */
+    bool ghost;          /* no sentence: what it left was found */
     char id[BUS_ID_MAX]; /* NUL-terminated */
 };
 
@@ -92,8 +94,9 @@ static bool write_room(struct ask *a, struct args *out)
     struct redis *s = a->redis;
     const struct reap_ask *ra = of_ask(a);
     struct str id = str_from(ra->reap->id);
+    struct str room = {ra->room, ra->room_len};
     struct buf base = {0};
-    key_room(s, &base, (struct str){ra->room, ra->room_len});
+    key_room(s, &base, room);
     ARGS_LIT(out, "FCALL");
     ARGS_LIT(out, "parley1_reap");
     ARGS_LIT(out, "3");
@@ -102,18 +105,30 @@ static bool write_room(struct ask *a, struct args *out)
     arg_sub(out, buf_str(&base), ":meta", STR(""));
     args_add(out, buf_str(&base));
     args_add(out, id);
-    ask_add_ttls(s, out);
+    ask_add_ttls(config_policy(s->base.config, room), out);
+    args_add(out, ra->reap->own ? STR("1") : STR("0"));
     buf_fini(&base);
     return true;
 }
 
+static void note_ghost(struct redis *s, const struct reap *r, struct str room,
+                       const redisReply *reply)
+{
+    uint64_t removed = 0;
+    if (r->ghost && reply_u64(reply, &removed) && removed == 1) {
+        s->base.stats->ghosts++;
+        LOG(WARN, GHOST, F_STR("room", room), F_STR("lost", str_from(r->id)));
+    }
+}
+
 static void answer_room(struct ask *a, enum bus_err err, const redisReply *reply)
 {
-    (void)reply;
     const struct reap_ask *ra = of_ask(a);
     struct reap *r = ra->reap;
+    struct str room = {ra->room, ra->room_len};
     if (err == BUS_OK) {
-        presence_set_remove(a->redis, str_from(r->id), (struct str){ra->room, ra->room_len});
+        presence_set_remove(a->redis, str_from(r->id), room);
+        note_ghost(a->redis, r, room, reply);
     } else {
         r->failed = true;
     }
@@ -195,15 +210,36 @@ bool reap_idle(const struct redis *s)
     return list_empty(&s->reaps);
 }
 
-void reap_start(struct redis *s, struct str gateway)
+static struct reap *reap_new(struct redis *s, struct str gateway)
 {
-    if (knows(s, gateway)) {
-        return;
-    }
     struct reap *r = xcalloc(1, sizeof(*r));
     memcpy(r->id, gateway.ptr, gateway.len);
+    r->own = lease_was_ours(s, gateway);
     list_push(&s->reaps, &r->in_reaps);
-    read_rooms(s, r);
+    return r;
+}
+
+void reap_start(struct redis *s, struct str gateway)
+{
+    if (!knows(s, gateway)) {
+        read_rooms(s, reap_new(s, gateway));
+    }
+}
+
+bool reap_ghost(struct redis *s, struct str gateway, struct str room)
+{
+    if (knows(s, gateway)) {
+        return false;
+    }
+    struct reap *r = reap_new(s, gateway);
+    r->ghost = true;
+    if (room.len == 0) {
+        read_rooms(s, r);
+    } else {
+        r->under_way = 1;
+        send_step(s, &room_kind, r, room);
+    }
+    return true;
 }
 
 static struct leftover *find_leftover(struct redis *s, struct str id)
@@ -240,6 +276,7 @@ void reap_leftovers(struct redis *s, const redisReply *reaping)
             free(l);
         } else {
             l->listed = false;
+            s->reap_look_ms = l->since_ms + LEFTOVER_MS - 1;
         }
     }
 }

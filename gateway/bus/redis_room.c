@@ -54,6 +54,7 @@ static void room_free(struct bus_room *r)
     drop_held(r);
     list_remove(&r->in_reads);
     list_remove(&r->in_linger);
+    list_remove(&r->in_checks);
     list_remove(&r->channel.in_dirty);
     free(r);
 }
@@ -96,21 +97,36 @@ static void pass_log(struct bus_room *r, const struct payload *p)
     }
 }
 
+/* A digest under our id is ours, or tells that somebody took us for dead; under one that we gave up
+ * it can only be the latter. */
+static void pass_digest(struct bus_room *r, const struct payload *p)
+{
+    struct redis *s = r->channel.redis;
+    bool former = lease_was_ours(s, p->reg.gateway);
+    bool own = former || str_equal(p->reg.gateway, str_from(s->base.id));
+    bool by_others = former || p->reg.version > r->version;
+    if (own && by_others && p->reg.count == 0 && p->name_count > 0) {
+        s->base.events.on_reaped(r->ctx, former);
+    }
+    if (former) {
+        s->base.events.on_digest(r->ctx, &p->reg, NULL, 0); /* a state may have told of it */
+    } else if (!own) {
+        s->base.events.on_digest(r->ctx, &p->reg, p->names, p->name_count);
+    }
+}
+
 static void pass(struct bus_room *r, struct str text)
 {
     struct redis *s = r->channel.redis;
     struct payload *p = &s->payload;
     payload_read(p, text, &s->limits);
-    bool own = (p->kind == PAYLOAD_SIGNAL || p->kind == PAYLOAD_DIGEST) &&
-               str_equal(p->reg.gateway, str_from(s->base.id));
+    bool own = p->kind == PAYLOAD_SIGNAL && str_equal(p->reg.gateway, str_from(s->base.id));
     switch (p->kind) {
     case PAYLOAD_LOG:
         pass_log(r, p);
         break;
     case PAYLOAD_DIGEST:
-        if (!own) {
-            s->base.events.on_digest(r->ctx, &p->reg, p->names, p->name_count);
-        }
+        pass_digest(r, p);
         break;
     case PAYLOAD_SIGNAL:
         s->base.events.on_signal(r->ctx, own, p->connection, p->lines[0]);
@@ -163,7 +179,7 @@ static bool write_room(struct ask *a, struct args *out)
     arg_sub(out, base, ":log", STR(""));
     arg_sub(out, base, ":online", STR(""));
     ask_add_fence(a->redis, out);
-    ask_add_ttls(a->redis, out);
+    ask_add_ttls(&r->policy, out);
     return true;
 }
 
@@ -179,9 +195,7 @@ static void queue_read(struct bus_room *r)
     room_reads_pump(r->channel.redis);
 }
 
-/* Fills registers, an array with room for half of the reply's elements; foreign fields are left
- * out. */
-static size_t read_registers(const redisReply *online, struct bus_register *registers)
+size_t room_registers(const redisReply *online, struct bus_register *registers)
 {
     size_t count = 0;
     for (size_t i = 0; i + 1 < reply_count(online); i += 2) {
@@ -232,7 +246,7 @@ static bool tell_reply(struct bus_room *r, const redisReply *reply)
     struct bus_register *registers =
         xcalloc(reply_count(online) / 2 + 1, sizeof(struct bus_register));
     state.registers = registers;
-    state.register_count = read_registers(online, registers);
+    state.register_count = room_registers(online, registers);
     tell(r, &state);
     free(registers);
     return true;
@@ -337,6 +351,17 @@ void room_forget_set(struct redis *s)
     }
 }
 
+void room_reload_all(struct redis *s)
+{
+    size_t at = 0;
+    struct channel *c;
+    while ((c = map_next(&s->channels, &at)) != NULL) {
+        if (c->kind == &room_channel) {
+            of_channel(c)->policy = *config_policy(s->base.config, bus_room_name(of_channel(c)));
+        }
+    }
+}
+
 static struct bus_room *room_new(struct redis *s, struct str name, struct str channel)
 {
     struct bus_room *r = xcalloc(1, sizeof(*r) + name.len + channel.len);
@@ -344,8 +369,10 @@ static struct bus_room *room_new(struct redis *s, struct str name, struct str ch
     memcpy(r->name, name.ptr, name.len);
     memcpy(r->name + name.len, channel.ptr, channel.len);
     r->channel.name = (struct str){r->name + name.len, channel.len};
+    r->policy = *config_policy(s->base.config, name);
     list_init(&r->in_reads);
     list_init(&r->in_linger);
+    list_init(&r->in_checks);
     list_init(&r->held);
     list_init(&r->pending);
     list_init(&r->in_publishing);
@@ -363,6 +390,8 @@ struct bus_room *redis_open_room(struct bus *b, struct str name, void *ctx, stru
     struct bus_room *r = c != NULL ? of_channel(c) : room_new(s, name, buf_str(&s->args.text));
     assert(!r->open && !r->alive);
     list_remove(&r->in_linger);
+    list_push(&s->checks, &r->in_checks);
+    s->check_count++;
     r->open = true;
     r->ctx = ctx;
     channel_opening(&r->channel, call);
@@ -381,6 +410,8 @@ void redis_close_room(struct bus *b, struct bus_room *room)
     room->ctx = NULL;
     drop_held(room);
     list_remove(&room->in_reads);
+    list_remove(&room->in_checks);
+    s->check_count--;
     room->read = room->read == ROOM_READ_SENT ? ROOM_READ_SENT : ROOM_READ_NONE;
     room->read_again = false;
     if (room->channel.call != NULL) {

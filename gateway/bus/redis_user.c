@@ -134,6 +134,7 @@ static void answer_direct(struct ask *a, enum bus_err err, const redisReply *rep
 static const struct ask_kind direct_kind = {
     .command = COMMAND_DIRECT,
     .repeatable = false,
+    .metered = true,
     .write = write_direct,
     .answer = answer_direct,
 };
@@ -141,7 +142,11 @@ static const struct ask_kind direct_kind = {
 void redis_direct(struct bus *b, const struct bus_note *note, struct bus_call *call)
 {
     size_t len = note->to.len + note->from.len + note->key.len + note->line.len;
-    struct direct_ask *d = ask_new(redis_of(b), &direct_kind, sizeof(*d) + len);
+    struct direct_ask *d;
+    if (!ask_fits(redis_of(b), sizeof(*d) + len, call)) {
+        return;
+    }
+    d = ask_new(redis_of(b), &direct_kind, sizeof(*d) + len);
     char *at = d->text;
     d->call = call;
     d->to = bus_put(&at, note->to);

@@ -40,12 +40,19 @@ static void drop_members(struct topic *t)
     t->member_count = t->member_cap = 0;
 }
 
-void topic_fini(struct topic *t)
+static void drop_log(struct topic *t)
 {
     while (t->log_len > 0) {
         drop_oldest(t);
     }
     free(t->log);
+    t->log = NULL;
+    t->log_cap = t->log_at = 0;
+}
+
+void topic_fini(struct topic *t)
+{
+    drop_log(t);
     drop_members(t);
 }
 
@@ -92,6 +99,8 @@ void topic_append(struct topic *t, const struct topic_limits *limits, struct str
     buf_add_char(out, '}');
     if (limits->history_size > 0) {
         keep(t, limits, (struct str){out->ptr + start, out->len - start}, now_ms);
+    } else {
+        drop_log(t); /* of an earlier setting: the log ends with the newest message, or is empty */
     }
 }
 
@@ -104,9 +113,7 @@ void topic_expire(struct topic *t, const struct topic_limits *limits, uint64_t n
         drop_oldest(t);
     }
     if (t->log_len == 0) {
-        free(t->log);
-        t->log = NULL;
-        t->log_cap = t->log_at = 0;
+        drop_log(t);
     }
 }
 

@@ -109,6 +109,11 @@ void chat_bus_events(struct chat *c, struct bus_events *out)
     rooms_events(out);
 }
 
+void chat_reload(struct chat *c)
+{
+    rooms_reload(c->env.rooms);
+}
+
 static struct join *join_of(struct room_waiter *w)
 {
     return container_of(w, struct join, waiter);

@@ -18,6 +18,9 @@ void chat_free(struct chat *c);
 void chat_ws_handlers(struct chat *c, struct ws_handlers *out);
 void chat_bus_events(struct chat *c, struct bus_events *out);
 
+/* The config was changed in place: rooms take their policies from it anew. */
+void chat_reload(struct chat *c);
+
 /* Says bye to every connection, each with a slot within over_ms, and closes it at its slot. New
  * joins are refused. on_empty is called once, from the loop, when no connection is left and the bus
  * knows it. */

@@ -221,19 +221,35 @@ static void begin_epoch(struct follow *f, const struct bus_position *now)
     tell_gap(f, 0, base, true);
 }
 
+/* What the state covers is not sent by the bus: what of it was not held is read. */
+static void cover(struct follow *f, uint64_t newest)
+{
+    if (f->phase == FOLLOW_FILLING && f->fill_to < newest) {
+        f->fill_to = newest;
+    } else if (f->phase == FOLLOW_LIVE && f->last.offset < newest) {
+        start_fill(f, newest);
+    }
+}
+
 static void apply_state(struct follow *f, const struct bus_room_state *state, bool link_was_lost)
 {
+    uint64_t newest = state->position.offset;
     f->handlers->on_state(f->owner, state, link_was_lost);
     if (!f->known) {
         f->known = true;
         f->last = state->position;
     } else if (!same_epoch(&f->last, &state->position)) {
         begin_epoch(f, &state->position);
-    } else if (state->position.offset > f->last.offset) {
-        start_fill(f, state->position.offset);
+    } else if (newest > f->last.offset) {
+        start_fill(f, newest);
         return;
     }
-    become_live(f);
+    f->phase = FOLLOW_LIVE;
+    drain(f);
+    cover(f, newest);
+    if (f->phase == FOLLOW_LIVE) {
+        f->handlers->on_live(f->owner);
+    }
 }
 
 static void on_open(struct bus_call *call, const struct bus_result *result)
@@ -308,13 +324,14 @@ void follow_on_synced(struct follow *f, const struct bus_room_state *state)
     bool link_was_lost = f->phase == FOLLOW_LOST;
     bool same = f->known && same_epoch(&f->last, &state->position);
     uint64_t newest = state->position.offset;
+    f->states++;
     if (f->phase == FOLLOW_FILLING && same) {
         f->handlers->on_state(f->owner, state, false);
         f->fill_to =
             newest > f->fill_to ? newest : f->fill_to; /* what the state covers is not sent */
     } else if (f->phase == FOLLOW_LIVE && same && newest <= f->last.offset) {
-        f->handlers->on_state(f->owner, state,
-                              false); /* asked for by presence: nothing else is new */
+        f->handlers->on_state(f->owner, state, false);
+        f->handlers->on_live(f->owner); /* who asked for the state may wait for it */
     } else {
         apply_state(f, state, link_was_lost);
     }

@@ -30,7 +30,7 @@ struct follow_handlers {
     void (*on_gap)(void *owner, const struct follow_gap *gap);
     /* The state the bus told, before what it leads to. */
     void (*on_state)(void *owner, const struct bus_room_state *state, bool link_was_lost);
-    void (*on_live)(void *owner);   /* became LIVE */
+    void (*on_live)(void *owner);   /* became LIVE, or is still when the state was told again */
     void (*on_failed)(void *owner); /* opening failed, or the link is away: for now */
     void (*on_idle)(void *owner);   /* follow_busy became false; may call follow_fini */
 };
@@ -51,6 +51,7 @@ struct follow {
     bool calling;             /* inside a completion: not to be freed */
     struct bus_call read, open;
     uint64_t fill_to, read_to; /* the hole's end, and that of the range asked for */
+    uint64_t states;           /* that the bus told after the opening */
     struct list held;          /* struct held */
     size_t held_bytes;
 };

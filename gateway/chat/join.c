@@ -127,10 +127,10 @@ static void read_page(struct join *j)
 /* It is a member from here on; what it missed, or asked for, comes first. */
 static void begin_replay(struct join *j)
 {
-    unsigned kept = j->session->ctx->config->room.history_size;
+    unsigned kept = room_policy(j->member->room)->history_size;
     uint64_t newest = j->cut.offset;
     const struct bus_position *since = &j->wish.since;
-    /* A place past the log's end is none of this epoch, whatever it says. */
+    /* A place past the log's end (see room_reaches) is none of this epoch, whatever it says. */
     bool same = str_equal(bus_epoch(since), bus_epoch(&j->cut)) && since->offset <= newest;
     uint64_t history = j->wish.history < kept ? j->wish.history : kept;
     j->next = newest + 1;
@@ -197,7 +197,7 @@ void join_try(struct join *j)
 {
     struct session *s = j->session;
     struct room *room = j->waiter.room;
-    unsigned most = s->ctx->config->room.max_members;
+    unsigned most = room_policy(room)->max_members;
     if (j->member != NULL || !room_live(room) || !user_ready(s->member.user) ||
         ws_closing(s->conn)) {
         return;
@@ -206,6 +206,9 @@ void join_try(struct join *j)
         session_error(s, join_id(j), ERROR_ROOM_FULL, NULL);
         s->room_count--;
         end(j);
+        return;
+    }
+    if (j->wish.resumes && !room_reaches(room, &j->wish.since, &j->asked)) {
         return;
     }
     become_member(j, room);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* join: from a client's request to its welcome, and to the first live message.
  *
- *   waits      for the room to be live and the user to be reachable; past the deadline: unavailable
- *   is member  its cursor in the room's log is set and held: that is the cut
- *   replays    what it asked for (since its last offset, or the last few) is read from the kept log
- * and sent, up to the cut; the welcome comes before it and says whether it is everything ends the
- * cursor is released: live messages follow from the cut on
+ * A join waits for the room to be live, and to have caught up with the client where that knows
+ * more, and for the user to be reachable; past the deadline: unavailable.
+ *
+ * Then it is a member: its cursor in the room's log is set and held, and that is the cut. What it
+ * asked for (since its last offset, or the last few) is read from the kept log and sent, up to the
+ * cut; the welcome comes before it and says whether it is everything. At the end the cursor is
+ * released: live messages follow from the cut on.
  *
  * Live messages wait in the room's log meanwhile, uncopied, and none can fall between. */
 #ifndef GATEWAY_CHAT_JOIN_H
@@ -32,6 +34,7 @@ struct join {
     struct wheel_timer deadline;
     struct join_wish wish;
     struct room_member *member; /* borrowed; NULL: waits */
+    uint64_t asked;             /* see room_reaches */
     struct bus_position cut;
     uint64_t next; /* the first offset that is still to be read */
     struct bus_call page;

@@ -2,10 +2,12 @@
 #include "gateway/chat/presence.h"
 
 #include "common/alloc.h"
+#include "common/log.h"
 #include "gateway/chat/context.h"
 #include "gateway/chat/message.h"
 #include "gateway/config.h"
 #include "gateway/loop.h"
+#include "gateway/stats.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -55,7 +57,13 @@ static struct str held_key(const void *item)
 
 static enum config_presence mode(const struct presence *p)
 {
-    return p->ctx->config->room.presence;
+    return p->policy->presence;
+}
+
+/* What the own register says. */
+static uint64_t registered(const struct presence *p)
+{
+    return mode(p) == CONFIG_PRESENCE_OFF ? 0 : p->count;
 }
 
 static uint64_t now_ms(const struct presence *p)
@@ -65,7 +73,7 @@ static uint64_t now_ms(const struct presence *p)
 
 static uint64_t interval_ms(const struct presence *p)
 {
-    uint64_t base = p->ctx->config->room.presence_interval_ms;
+    uint64_t base = p->policy->presence_interval_ms;
     return base + base * presence_online(p) / MEMBERS_PER_INTERVAL;
 }
 
@@ -85,6 +93,13 @@ static void drop_news(struct presence *p, struct name_news *n)
     map_remove(&p->news, news_key(n));
     list_remove(&n->in_order);
     free(n);
+}
+
+static void drop_all_news(struct presence *p)
+{
+    while (!list_empty(&p->news_order)) {
+        drop_news(p, container_of(p->news_order.next, struct name_news, in_order));
+    }
 }
 
 static void add_news(struct presence *p, struct str name, int64_t change)
@@ -118,6 +133,13 @@ static void drop_held(struct presence *p, struct held_name *h)
     free(h);
 }
 
+static void drop_all_held(struct presence *p)
+{
+    while (!list_empty(&p->held_order)) {
+        drop_held(p, container_of(p->held_order.next, struct held_name, in_order));
+    }
+}
+
 static void hold_name(struct presence *p, struct str name)
 {
     struct held_name *h = map_get(&p->held, name);
@@ -129,7 +151,7 @@ static void hold_name(struct presence *p, struct str name)
         map_put(&p->held, h);
     }
     h->connections++;
-    h->due_ms = now_ms(p) + p->ctx->config->room.rejoin_grace_ms;
+    h->due_ms = now_ms(p) + p->policy->rejoin_grace_ms;
     list_remove(&h->in_order);
     list_push(&p->held_order, &h->in_order);
 }
@@ -213,9 +235,7 @@ static void send_digest(struct presence *p)
         p->handlers->relay(p->owner, buf_str(&p->ctx->text));
         p->told_online = online;
     }
-    while (!list_empty(&p->news_order)) {
-        drop_news(p, container_of(p->news_order.next, struct name_news, in_order));
-    }
+    drop_all_news(p);
     p->more = false;
     p->told_ms = now_ms(p);
 }
@@ -317,7 +337,7 @@ void presence_flush(struct presence *p)
     bool names = mode(p) == CONFIG_PRESENCE_FULL;
     struct bus_presence change = {.full = p->full,
                                   .version = ++p->version,
-                                  .count = p->count,
+                                  .count = registered(p),
                                   .members = c.members,
                                   .member_count = names ? c.member_count : 0,
                                   .names = c.names,
@@ -347,57 +367,6 @@ static void on_timer(struct wheel_timer *t)
     }
 }
 
-static struct presence_register *find_other(struct presence *p, struct str gateway)
-{
-    for (size_t i = 0; i < p->other_count; i++) {
-        if (str_equal(str_from(p->others[i].gateway), gateway)) {
-            return &p->others[i];
-        }
-    }
-    return NULL;
-}
-
-static struct presence_register *add_other(struct presence *p, struct str gateway)
-{
-    p->others = xrealloc(p->others, (p->other_count + 1) * sizeof(*p->others));
-    p->others[p->other_count] = (struct presence_register){.gateway = str_dup(gateway)};
-    return &p->others[p->other_count++];
-}
-
-static void forget_other(struct presence *p, struct presence_register *r)
-{
-    p->others_online -= r->count;
-    free(r->gateway);
-    *r = p->others[--p->other_count];
-}
-
-/* False: what we know is as new. */
-static bool set_other(struct presence *p, const struct bus_register *reg)
-{
-    struct presence_register *r = find_other(p, reg->gateway);
-    if (r != NULL && reg->version <= r->version) {
-        return false;
-    }
-    if (r == NULL) {
-        r = add_other(p, reg->gateway);
-    }
-    p->others_online += reg->count - r->count;
-    r->count = reg->count;
-    r->version = reg->version;
-    r->fresh = true;
-    return true;
-}
-
-static const struct bus_register *in_state(const struct bus_room_state *state, struct str gateway)
-{
-    for (size_t i = 0; i < state->register_count; i++) {
-        if (str_equal(state->registers[i].gateway, gateway)) {
-            return &state->registers[i];
-        }
-    }
-    return NULL;
-}
-
 void presence_init(struct presence *p, struct chat_context *ctx,
                    const struct presence_handlers *handlers, void *owner, struct str room)
 {
@@ -419,16 +388,9 @@ void presence_fini(struct presence *p)
     assert(list_empty(&p->members) && !p->calling);
     wheel_stop(&p->timer);
     free_departures(p);
-    while (!list_empty(&p->news_order)) {
-        drop_news(p, container_of(p->news_order.next, struct name_news, in_order));
-    }
-    while (!list_empty(&p->held_order)) {
-        drop_held(p, container_of(p->held_order.next, struct held_name, in_order));
-    }
-    while (p->other_count > 0) {
-        forget_other(p, &p->others[p->other_count - 1]);
-    }
-    free(p->others);
+    drop_all_news(p);
+    drop_all_held(p);
+    registers_fini(&p->others);
     map_fini(&p->news);
     map_fini(&p->held);
 }
@@ -437,6 +399,9 @@ void presence_join(struct presence *p, struct presence_member *m)
 {
     p->count++;
     list_push(&p->members, &m->in_presence);
+    if (mode(p) == CONFIG_PRESENCE_OFF) {
+        return;
+    }
     list_push(&p->arrivals, &m->in_arrivals);
     tell(p, BUS_JOINED, m->user);
     touch(p);
@@ -446,20 +411,24 @@ void presence_leave(struct presence *p, struct presence_member *m, enum bus_mark
 {
     p->count--;
     list_remove(&m->in_presence);
-    if (list_empty(&m->in_arrivals)) {
+    bool known = list_empty(&m->in_arrivals);
+    list_remove(&m->in_arrivals);
+    if (mode(p) == CONFIG_PRESENCE_OFF) {
+        return;
+    }
+    if (known) {
         struct departure *d = xmalloc(sizeof(*d) + m->user.len);
         *d = (struct departure){.connection = m->connection, .mark = mark, .len = m->user.len};
         memcpy(d->user, m->user.ptr, m->user.len);
         list_push(&p->departures, &d->link);
     }
-    list_remove(&m->in_arrivals);
     tell(p, mark, m->user);
     touch(p);
 }
 
 uint64_t presence_online(const struct presence *p)
 {
-    return p->count + p->others_online;
+    return mode(p) == CONFIG_PRESENCE_OFF ? 0 : p->count + p->others.online;
 }
 
 bool presence_settled(const struct presence *p)
@@ -470,41 +439,29 @@ bool presence_settled(const struct presence *p)
 void presence_on_digest(struct presence *p, const struct bus_register *reg,
                         const struct bus_name *names, size_t count)
 {
-    if (!set_other(p, reg)) {
+    if (!registers_set(&p->others, reg, now_ms(p))) {
         return;
     }
     for (size_t i = 0; i < count; i++) {
         tell(p, names[i].mark, names[i].user);
     }
-    touch(p); /* a register that is gone is kept, as 0, against a state that was read before */
+    touch(p);
 }
 
 void presence_on_lost(struct presence *p)
 {
-    for (size_t i = 0; i < p->other_count; i++) {
-        p->others[i].fresh = false;
-    }
+    registers_doubt(&p->others);
 }
 
 void presence_on_state(struct presence *p, const struct bus_room_state *state, bool link_was_lost)
 {
     struct str self = bus_gateway_id(p->ctx->bus);
-    for (size_t i = p->other_count; i-- > 0;) {
-        const struct presence_register *r = &p->others[i];
-        if (in_state(state, str_from(r->gateway)) == NULL && (!r->fresh || r->count == 0)) {
-            forget_other(p, &p->others[i]);
-        }
-    }
-    for (size_t i = 0; i < state->register_count; i++) {
-        if (!str_equal(state->registers[i].gateway, self)) {
-            (void)set_other(p, &state->registers[i]);
-        }
-    }
-    const struct bus_register *own = in_state(state, self);
+    registers_on_state(&p->others, state, self, now_ms(p));
+    const struct bus_register *own = registers_find(state->registers, state->register_count, self);
     uint64_t version = own != NULL ? own->version : 0;
     uint64_t count = own != NULL ? own->count : 0;
-    if (link_was_lost && presence_settled(p) && (version != p->version || count != p->count) &&
-        (p->count > 0 || count > 0)) {
+    if (link_was_lost && presence_settled(p) && (version != p->version || count != registered(p)) &&
+        (registered(p) > 0 || count > 0)) {
         p->full = true;
     }
     if (presence_online(p) != p->told_online || p->full) {
@@ -512,16 +469,92 @@ void presence_on_state(struct presence *p, const struct bus_room_state *state, b
     }
 }
 
-void presence_assert(struct presence *p)
+static void check_own(struct presence *p, const struct bus_check *check)
 {
-    p->full = p->count > 0;
+    const struct bus_register *own =
+        registers_find(check->registers, check->register_count, bus_gateway_id(p->ctx->bus));
+    uint64_t version = own != NULL ? own->version : 0;
+    uint64_t members = mode(p) == CONFIG_PRESENCE_FULL ? p->count : 0;
+    bool listed = !check->members_known || check->members == members;
+    bool there =
+        own != NULL ? version == p->version && own->count == registered(p) : registered(p) == 0;
+    if (!presence_settled(p) || (there && listed)) {
+        return;
+    }
+    LOG(WARN, RESTORED, F_STR("room", p->room), F_NUM("count", registered(p)));
+    p->ctx->stats->restored++;
+    p->version = version > p->version ? version : p->version;
+    p->full = true;
+    touch(p);
+}
+
+void presence_on_check(struct presence *p, const struct bus_check *check)
+{
+    registers_on_check(&p->others, check, bus_gateway_id(p->ctx->bus), now_ms(p));
+    check_own(p, check);
+    if (presence_online(p) != p->told_online) {
+        touch(p);
+    }
+}
+
+/* So that the next change names them. */
+static void name_everybody(struct presence *p)
+{
     list_each (it, &p->members) {
         struct presence_member *m = container_of(it, struct presence_member, in_presence);
         if (list_empty(&m->in_arrivals)) {
-            list_push(&p->arrivals, &m->in_arrivals); /* so that the digest names them */
+            list_push(&p->arrivals, &m->in_arrivals);
         }
     }
-    free_departures(p);
+    free_departures(p); /* whoever told that everybody left, named them */
+}
+
+void presence_on_reaped(struct presence *p, bool former)
+{
+    if (former) {
+        name_everybody(p);
+        touch(p);
+    } else {
+        p->reaped = true;
+    }
+}
+
+/* Nobody counts any more: so that clients do not go on showing the last number. */
+static void tell_off(struct presence *p)
+{
+    struct message_presence m = {.room = p->room};
+    p->told_online = 0;
+    if (p->count > 0) {
+        message_presence(&p->ctx->text, &m);
+        p->handlers->relay(p->owner, buf_str(&p->ctx->text));
+    }
+}
+
+void presence_on_policy(struct presence *p, enum config_presence was)
+{
+    if (mode(p) == was) {
+        return;
+    }
+    if (mode(p) == CONFIG_PRESENCE_FULL) {
+        p->more = true; /* names that no digest told: clients ask */
+    } else {
+        drop_all_news(p);
+        drop_all_held(p);
+    }
+    if (mode(p) == CONFIG_PRESENCE_OFF) {
+        tell_off(p);
+    }
+    p->full = true;
+    touch(p);
+}
+
+void presence_assert(struct presence *p)
+{
+    p->full = registered(p) > 0;
+    if (p->reaped) {
+        name_everybody(p);
+        p->reaped = false;
+    }
     presence_flush(p);
     touch(p);
 }

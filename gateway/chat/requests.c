@@ -46,7 +46,7 @@ static bool has_field(const struct request *r, const char *name)
 static bool get_room(struct session *s, const struct request *r, struct str *room)
 {
     *room = field(r, "room");
-    if (!name_valid(*room, s->ctx->config->room.name_max_bytes)) {
+    if (!name_valid(*room, s->ctx->config->room_name_max_bytes)) {
         session_error(s, r->id, ERROR_BAD_ROOM, NULL);
         return false;
     }
@@ -65,6 +65,16 @@ static bool get_membership(struct session *s, const struct request *r, struct ro
         return false;
     }
     return true;
+}
+
+/* Whether members may be heard there. False: the error was sent. */
+static bool may_publish(struct session *s, const struct request *r, const struct room *room)
+{
+    if (room_policy(room)->publish == CONFIG_PUBLISH_MEMBERS) {
+        return true;
+    }
+    session_error(s, r->id, ERROR_FORBIDDEN, "only the server publishes in this room");
+    return false;
 }
 
 static bool get_text(struct session *s, const struct request *r, struct str *text)
@@ -225,7 +235,8 @@ static void do_chat(struct session *s, const struct request *r)
     } else {
         in = container_of(s->rooms.prev, struct room_member, in_session);
     }
-    if (!get_text(s, r, &m.text) || !get_short(s, r, "key", &key) || !get_meta(s, r, &m.meta)) {
+    if (!may_publish(s, r, in->room) || !get_text(s, r, &m.text) || !get_short(s, r, "key", &key) ||
+        !get_meta(s, r, &m.meta)) {
         return;
     }
     m.room = room_name(in->room);
@@ -279,8 +290,8 @@ static void do_signal(struct session *s, const struct request *r)
 {
     struct message_text m = {.from = session_user(s)};
     struct room_member *in = NULL;
-    if (!get_membership(s, r, &in) || !get_short(s, r, "kind", &m.text) ||
-        !get_meta(s, r, &m.meta)) {
+    if (!get_membership(s, r, &in) || !may_publish(s, r, in->room) ||
+        !get_short(s, r, "kind", &m.text) || !get_meta(s, r, &m.meta)) {
         return;
     }
     if (m.text.len == 0) {
@@ -297,7 +308,9 @@ static void do_signal(struct session *s, const struct request *r)
 static void on_members(struct session *s, struct ask *a, const struct bus_result *result)
 {
     if (result->err != BUS_OK) {
-        session_error(s, ask_id(a), ask_error(result->err), NULL);
+        bool strange = result->err == BUS_BAD_CURSOR;
+        session_error(s, ask_id(a), ask_error(result->err),
+                      strange ? "cursor is not one that a page ended with" : NULL);
         return;
     }
     struct message_members m = {.id = ask_id(a),
@@ -307,6 +320,14 @@ static void on_members(struct session *s, struct ask *a, const struct bus_result
                                 .members = result->members,
                                 .count = result->member_count};
     m.users = a->first_page && result->cursor.len == 0 ? m.count : 0; /* each stands once */
+    message_members(&s->ctx->text, &m);
+    session_send(s);
+}
+
+/* What a room that names nobody has to say to a presence request. */
+static void answer_number(struct session *s, const struct request *r, const struct room *room)
+{
+    struct message_members m = {.id = r->id, .room = room_name(room), .online = room_online(room)};
     message_members(&s->ctx->text, &m);
     session_send(s);
 }
@@ -328,8 +349,8 @@ static void do_presence(struct session *s, const struct request *r)
         session_error(s, r->id, ERROR_TOO_LONG, NULL);
         return;
     }
-    if (s->ctx->config->room.presence != CONFIG_PRESENCE_FULL) {
-        session_error(s, r->id, ERROR_FORBIDDEN, "this room does not list its members");
+    if (room_policy(in->room)->presence != CONFIG_PRESENCE_FULL) {
+        answer_number(s, r, in->room);
         return;
     }
     room_flush_presence(in->room); /* ahead of the question, on the same link */
@@ -378,7 +399,7 @@ static void do_history(struct session *s, const struct request *r)
     if (!get_membership(s, r, &in)) {
         return;
     }
-    if (s->ctx->config->room.history_size == 0) {
+    if (room_policy(in->room)->history_size == 0) {
         session_error(s, r->id, ERROR_HISTORY_DISABLED, NULL);
         return;
     }

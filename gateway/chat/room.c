@@ -7,6 +7,7 @@
 #include "gateway/chat/context.h"
 #include "gateway/chat/follow.h"
 #include "gateway/chat/message.h"
+#include "gateway/config.h"
 #include "gateway/edge/ws.h"
 #include "gateway/stats.h"
 #include "gateway/wheel.h"
@@ -27,6 +28,7 @@ struct rooms {
 
 struct room {
     struct rooms *rooms;
+    struct room_policy policy; /* a copy: the config may change */
     struct list waiters;
     struct outlog log;
     struct follow follow;
@@ -163,9 +165,11 @@ static struct room *room_new(struct rooms *rooms, struct str name)
     room->rooms = rooms;
     room->name_len = name.len;
     memcpy(room->name, name.ptr, name.len);
+    room->policy = *config_policy(rooms->ctx->config, room_name(room));
     list_init(&room->waiters);
     outlog_init(&room->log, &rooms->ctx->stats->send_queue_bytes);
     presence_init(&room->presence, rooms->ctx, &presence_handlers, room, room_name(room));
+    room->presence.policy = &room->policy;
     follow_init(&room->follow, rooms->ctx, &follow_handlers, room, room_name(room));
     map_put(&rooms->by_name, room);
     follow_open(&room->follow);
@@ -185,6 +189,12 @@ static void on_bus_digest(void *room_ctx, const struct bus_register *reg,
 {
     struct room *room = room_ctx;
     presence_on_digest(&room->presence, reg, names, count);
+}
+
+static void on_bus_reaped(void *room_ctx, bool former)
+{
+    struct room *room = room_ctx;
+    presence_on_reaped(&room->presence, former);
 }
 
 static void on_bus_signal(void *room_ctx, bool own, uint64_t connection, struct str line)
@@ -211,13 +221,21 @@ static void on_bus_synced(void *room_ctx, const struct bus_room_state *state)
     follow_on_synced(&room->follow, state);
 }
 
+static void on_bus_check(void *room_ctx, const struct bus_check *check)
+{
+    struct room *room = room_ctx;
+    presence_on_check(&room->presence, check);
+}
+
 void rooms_events(struct bus_events *events)
 {
     events->on_log = on_bus_log;
     events->on_digest = on_bus_digest;
+    events->on_reaped = on_bus_reaped;
     events->on_signal = on_bus_signal;
     events->on_lost = on_bus_lost;
     events->on_synced = on_bus_synced;
+    events->on_check = on_bus_check;
 }
 
 static void on_resync(struct wheel_timer *t)
@@ -239,6 +257,17 @@ void rooms_on_identity(struct rooms *rooms)
         presence_assert(&room->presence);
     }
     wheel_start(rooms->ctx->wheel, &rooms->resync, RESYNC_MS);
+}
+
+void rooms_reload(struct rooms *rooms)
+{
+    size_t at = 0;
+    for (struct room *room = map_next(&rooms->by_name, &at); room != NULL;
+         room = map_next(&rooms->by_name, &at)) {
+        enum config_presence was = room->policy.presence;
+        room->policy = *config_policy(rooms->ctx->config, room_name(room));
+        presence_on_policy(&room->presence, was);
+    }
 }
 
 struct rooms *rooms_new(struct chat_context *ctx, const struct room_handlers *handlers)
@@ -334,11 +363,29 @@ struct bus_room *room_bus(const struct room *room)
     return room->follow.bus;
 }
 
+bool room_reaches(struct room *room, const struct bus_position *place, uint64_t *asked)
+{
+    const struct follow *f = &room->follow;
+    if (!str_equal(bus_epoch(place), bus_epoch(&f->last)) || place->offset <= f->last.offset) {
+        return true;
+    }
+    if (*asked == 0) {
+        *asked = f->states + 1;
+        bus_sync_room(room->rooms->ctx->bus, f->bus);
+    }
+    return f->states >= *asked;
+}
+
 struct bus_position room_position(const struct room_member *m)
 {
     struct bus_position position = m->room->follow.last;
     position.offset = outlog_reader_tag(&m->reader);
     return position;
+}
+
+const struct room_policy *room_policy(const struct room *room)
+{
+    return &room->policy;
 }
 
 void room_flush_presence(struct room *room)

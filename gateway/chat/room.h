@@ -15,6 +15,7 @@
 
 struct chat_context;
 struct room;
+struct room_policy;
 struct rooms;
 struct ws_conn;
 
@@ -34,7 +35,8 @@ struct room_waiter {
 };
 
 struct room_handlers {
-    void (*on_live)(struct room_waiter *w);   /* may leave the queue, or become a member */
+    /* May leave the queue, or become a member. Also comes when the state was told again. */
+    void (*on_live)(struct room_waiter *w);
     void (*on_failed)(struct room_waiter *w); /* the bus cannot be reached */
     /* The member of this room whose connection that is; NULL when there is none (any more). */
     struct room_member *(*find_member)(void *ctx, uint64_t connection, const struct room *room);
@@ -58,6 +60,12 @@ bool room_live(const struct room *room);
 struct str room_name(const struct room *room);
 uint64_t room_online(const struct room *room);
 struct bus_room *room_bus(const struct room *room); /* to publish to it */
+const struct room_policy *room_policy(const struct room *room);
+/* False: the place is ahead of this room in its own epoch, so its client was on a gateway that had
+ * heard more than this one (or makes it up). The bus is asked for the room's state then, and
+ * on_live comes when this room has caught up with it; after that whatever is not there does not
+ * exist. *asked is the caller's to keep, 0 at first. */
+bool room_reaches(struct room *room, const struct bus_position *place, uint64_t *asked);
 /* The position up to which m has read. */
 struct bus_position room_position(const struct room_member *m);
 void room_flush_presence(struct room *room);
@@ -68,5 +76,6 @@ void room_on_cut(struct outlog_reader *reader, const struct outlog_cut *cut);
 /* Fills in the room events of the bus; their room_ctx is a struct room. */
 void rooms_events(struct bus_events *events);
 void rooms_on_identity(struct rooms *rooms);
+void rooms_reload(struct rooms *rooms); /* every room takes its policy from the config anew */
 
 #endif

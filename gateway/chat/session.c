@@ -154,7 +154,8 @@ enum protocol_error ask_error(enum bus_err err)
                                                  [BUS_UNAVAILABLE] = ERROR_UNAVAILABLE,
                                                  [BUS_UNKNOWN] = ERROR_UNKNOWN_OUTCOME,
                                                  [BUS_REFUSED] = ERROR_UNAVAILABLE,
-                                                 [BUS_NOT_ONLINE] = ERROR_NOT_ONLINE};
+                                                 [BUS_NOT_ONLINE] = ERROR_NOT_ONLINE,
+                                                 [BUS_BAD_CURSOR] = ERROR_BAD_ENVELOPE};
     return errors[err];
 }
 

@@ -385,6 +385,18 @@ bool server_listen(struct server *s, char *err, size_t err_size)
            open_all(&s->admin, &s->config->admin.listen, "admin.listen", err, err_size);
 }
 
+void server_reload(struct server *s)
+{
+    char err[128];
+    struct proxies *fresh = proxies_new(&s->config->server.trusted_proxies, err, sizeof(err));
+    if (fresh == NULL) {
+        LOG(ERROR, CONFIG, F_TEXT("setting", "server.trusted_proxies"), F_TEXT("msg", err));
+        return;
+    }
+    proxies_free(s->proxies);
+    s->proxies = fresh;
+}
+
 void server_drain(struct server *s)
 {
     s->draining = true;

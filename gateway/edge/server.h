@@ -24,6 +24,8 @@ struct server *server_new(struct loop *loop, const struct config *config, struct
  * what to do ("server.listen=0.0.0.0:8080: address already in use; choose another port with …"). */
 bool server_listen(struct server *s, char *err, size_t err_size) MUST_CHECK;
 
+/* The config was changed in place: what was made from it is made anew. */
+void server_reload(struct server *s);
 /* New WebSocket handshakes are refused with 503 from here on; what is open stays, HTTP goes on. */
 void server_drain(struct server *s);
 void server_stop_listening(

@@ -83,9 +83,23 @@ static const char *const command_labels[] = {
     STATS_COMMANDS(X)
 #undef X
 };
+static const char *const refusal_labels[] = {
+#define X(id, prefix, label) label,
+    STATS_REFUSALS(X)
+#undef X
+};
+static const char *const loss_labels[] = {
+#define X(id, label) label,
+    STATS_LOSSES(X)
+#undef X
+};
 static const char *const link_labels[LINK_COUNT] = {
     [LINK_COMMAND] = "publish",
     [LINK_SUBSCRIBE] = "subscribe",
+};
+static const char *const reload_labels[RELOAD_COUNT] = {
+    [RELOAD_OK] = "ok",
+    [RELOAD_FAILED] = "failed",
 };
 
 /* One family whose values stand in an array of struct stats, a label value for each. */
@@ -103,10 +117,16 @@ static const struct family families[] = {
      drop_labels, DROP_COUNT, offsetof(struct stats, dropped)},
     {"parley_redis_command_errors_total", "counter", "Failed commands of the bus.", "command",
      command_labels, COMMAND_COUNT, offsetof(struct stats, command_errors)},
+    {"parley_redis_errors_total", "counter", "Error replies of Redis by their kind.", "error",
+     refusal_labels, REFUSAL_COUNT, offsetof(struct stats, refusals)},
+    {"parley_redis_lost_total", "counter", "Lost links to Redis, and tries, by cause.", "why",
+     loss_labels, LOSS_COUNT, offsetof(struct stats, losses)},
     {"parley_redis_up", "gauge", "1 while the link to Redis is ready.", "link", link_labels,
      LINK_COUNT, offsetof(struct stats, link_up)},
     {"parley_redis_reconnects_total", "counter", "Reconnections to Redis.", "link", link_labels,
      LINK_COUNT, offsetof(struct stats, reconnects)},
+    {"parley_config_reloads_total", "counter", "Reloads of the settings by result.", "result",
+     reload_labels, RELOAD_COUNT, offsetof(struct stats, reloads)},
 };
 
 static void add_families(struct buf *page, const struct stats *stats)

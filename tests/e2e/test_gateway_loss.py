@@ -34,9 +34,9 @@ def _reconnect(port, room, user, timeout_s):
 
 
 def _settle(cluster):
-    """Waits until every gateway knows the others, and may judge them quickly: for the first `lease` (5 s)
-    of its link to Redis a gateway only holds one for dead that stood still for that long."""
-    until(lambda: all(g.age_s > 6 and g.metrics().total("parley_cluster_gateways") == len(cluster.gateways)
+    """Waits until every gateway knows the others, and may judge them quickly: a gateway that just came is
+    held for dead only when it stood still for `lease` (5 s), until it was seen to live for a second."""
+    until(lambda: all(g.age_s > 2.5 and g.metrics().total("parley_cluster_gateways") == len(cluster.gateways)
                       for g in cluster.gateways), 15, "the gateways know each other", every_s=0.1)
 
 

@@ -109,6 +109,26 @@ def workers_share_a_port_and_their_rooms(build):
 
 
 @test()
+def a_reload_of_the_parent_reaches_every_worker(build):
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "parley.conf")
+
+        def write(text):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+        write("")
+        with _Workers(build, 2, f"--config={path}") as workers:
+            clients, by_gateway = workers.on_each(2, "general")
+            write("[room]\npublish = server\n")
+            workers.parent.signal(signal.SIGHUP)
+            until(lambda: workers.parent.log().count("event=reload ") == 2, 5,
+                  lambda: f"both have reloaded; {workers.parent.log()[-2000:]}")
+            for client in by_gateway.values():
+                assert client.error_of("chat", room="general", text="x")["code"] == "forbidden"
+            _close_all(clients)
+
+
+@test()
 def a_dead_worker_is_replaced_and_nobody_who_connects_meanwhile_is_refused(build):
     with _Workers(build, 2) as workers:
         clients, by_gateway = workers.on_each(2, "general")

@@ -23,7 +23,7 @@ void world_start_context(struct world *w)
     w->config.room.presence = CONFIG_PRESENCE_FULL;
     w->config.room.presence_interval_ms = 250;
     w->config.room.rejoin_grace_ms = 3000;
-    w->config.room.name_max_bytes = 128;
+    w->config.room_name_max_bytes = 128;
     w->config.redis.command_timeout_ms = 2000;
     fake_time_start();
     fake_bus_start();

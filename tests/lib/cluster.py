@@ -21,6 +21,7 @@ import http1
 import metrics
 from ports import lease_port
 from process import Process
+from redisproxy import RedisProxy
 from redisserver import RedisServer
 from wait import until
 
@@ -49,7 +50,7 @@ def sanitizer_report(text):
 class Gateway(Process):
     """One parley process. Its ports stay the same over restart()."""
 
-    def __init__(self, name, binary, folder, settings, redis_url):
+    def __init__(self, name, binary, folder, settings, redis_url, config=None):
         self._leases = (lease_port(), lease_port())
         self.port, self.admin_port = (lease.port for lease in self._leases)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -64,7 +65,8 @@ class Gateway(Process):
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         # Freed memory that a sanitizer keeps would look like a leak to the tests that watch memory.
         env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"
-        super().__init__(name, [binary, "serve"] + [f"--{k}={v}" for k, v in flags.items()],
+        file = [f"--config={config}"] if config else []
+        super().__init__(name, [binary, "serve"] + file + [f"--{k}={v}" for k, v in flags.items()],
                          os.path.join(folder, f"{name}.log"), cwd=ROOT, env=env)
 
     def wait_ready(self, timeout_s=15.0):
@@ -137,16 +139,24 @@ class Cluster:
     """gateways: a list of Gateway; redis: RedisServer or None; haproxy: HAProxy or None."""
 
     def __init__(self, build_dir, gateways=3, redis=True, haproxy=True, settings=None,
-                 wrapper=()):
-        """wrapper is put in front of every gateway's command, e.g. ("prlimit", "--nofile=64")."""
+                 wrapper=(), proxy=False, redis_args=(), config=None):
+        """wrapper is put in front of every gateway's command, e.g. ("prlimit", "--nofile=64").
+        With proxy the gateways reach Redis through a RedisProxy. config is the text of a file
+        that all gateways read; settings weigh more (None: as the file says)."""
         binary = os.path.join(os.path.abspath(build_dir), "parley")
         self.folder = tempfile.mkdtemp(prefix="parley-test-")
-        self.redis = RedisServer(self.folder) if redis else None
+        self.redis = RedisServer(self.folder, redis_args) if redis else None
+        self.proxy = RedisProxy(self.redis.port) if proxy else None
         merged = {**DEFAULT_SETTINGS, **(settings or {})}
+        merged = {key: value for key, value in merged.items() if value is not None}
+        self.config_path = os.path.join(self.folder, "parley.conf") if config is not None else None
+        if config is not None:
+            self.write_config(config)
         self.gateways = []
         for number in range(1, gateways + 1):
             gateway = Gateway(f"gw-{number}", binary, self.folder, merged,
-                              self.redis.url if redis else None)
+                              (self.proxy or self.redis).url if redis else None,
+                              self.config_path)
             gateway.argv = [*wrapper, *gateway.argv]
             self.gateways.append(gateway)
         self.haproxy = HAProxy(self.folder, self.gateways) if haproxy else None
@@ -184,6 +194,12 @@ class Cluster:
             self.destroy()
             raise
 
+    def write_config(self, text):
+        """A new file in one step; a gateway reads it when it starts, and at SIGHUP."""
+        with open(self.config_path + ".new", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(self.config_path + ".new", self.config_path)
+
     def log_marks(self):
         """Where each log ends now: give them to dump() to see only what came later."""
         return {p.name: p.log_size() for p in self.processes}
@@ -212,7 +228,7 @@ class Cluster:
 
     def destroy(self):
         """Kills whatever is left and removes the folder. Never fails."""
-        for owner in (self.haproxy, *self.gateways, self.redis):
+        for owner in (self.haproxy, *self.gateways, self.proxy, self.redis):
             if owner:
                 owner.close()
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _die_with_parent():
+def die_with_parent():
     # A test run that is itself killed must leave no server behind.
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
@@ -55,7 +55,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             self._popen = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.cwd,
-                env=self.env, preexec_fn=_die_with_parent)
+                env=self.env, preexec_fn=die_with_parent)
         self._started = time.monotonic()
 
     def signal(self, number):
@@ -85,6 +85,11 @@ class Process:
             os.kill(self.pid, signal.SIGKILL)
         self._popen.wait()
         self.frozen = False
+
+    def detach(self):
+        """Gives the process away (a Popen): the caller ends it, and this one can be started anew."""
+        popen, self._popen = self._popen, None
+        return popen
 
     def wait_exit(self, timeout_s=10.0):
         """Waits for the process to end by itself and returns its exit code."""

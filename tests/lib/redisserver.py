@@ -13,17 +13,19 @@ from wait import until
 class RedisServer:
     """Owns one redis-server process. What it held is gone after kill() and start()."""
 
-    def __init__(self, folder, extra_args=()):
+    def __init__(self, folder, extra_args=(), host="127.0.0.1", prefix=()):
+        """prefix is put in front of the command, as Elsewhere.popen_prefix."""
         self._lease = lease_port()
         self.port = self._lease.port
-        self.url = f"redis://127.0.0.1:{self.port}"
-        data = os.path.join(folder, "redis")
-        os.makedirs(data)
+        self.host = host
+        self.url = f"redis://{host}:{self.port}"
+        self.data = os.path.join(folder, f"redis-{self.port}")
+        os.makedirs(self.data)
         self.process = Process(
-            "redis", ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1",
-                      "--dir", data, "--save", "", "--appendonly", "no",
+            "redis", [*prefix, "redis-server", "--port", str(self.port), "--bind", host,
+                      "--protected-mode", "no", "--dir", self.data, "--save", "", "--appendonly", "no",
                       "--enable-debug-command", "local", *extra_args],
-            os.path.join(folder, "redis.log"))
+            os.path.join(folder, f"redis-{self.port}.log"))
         self._conn = None
 
     def start(self):
@@ -56,7 +58,7 @@ class RedisServer:
     def call(self, *args, timeout_s=5.0):
         """One command on a connection of our own. Raises resp.RedisError on an error reply."""
         if self._conn is None:
-            self._conn = resp.Connection(self.port)
+            self._conn = resp.Connection(self.port, self.host)
         try:
             return self._conn.call(*args, timeout_s=timeout_s)
         except (OSError, AssertionError):

@@ -11,15 +11,15 @@ class RedisError(Exception):
     """An error reply of the server."""
 
 
-class _Incomplete(Exception):
+class Incomplete(Exception):
     """The reply at the head of the buffer has not arrived whole yet."""
 
 
-def _parse(buf, at):
+def parse(buf, at):
     """Returns (reply, position after it); an error reply is returned, not raised."""
     end = buf.find(b"\r\n", at)
     if end < 0:
-        raise _Incomplete
+        raise Incomplete
     kind, rest, at = buf[at:at + 1], bytes(buf[at + 1:end]), end + 2
     if kind == b"+":
         return rest.decode("utf-8", "surrogateescape"), at
@@ -32,14 +32,14 @@ def _parse(buf, at):
         if size < 0:
             return None, at
         if len(buf) < at + size + 2:
-            raise _Incomplete
+            raise Incomplete
         return bytes(buf[at:at + size]).decode("utf-8", "surrogateescape"), at + size + 2
     if kind == b"*":
         if int(rest) < 0:
             return None, at
         items = []
         for _ in range(int(rest)):
-            item, at = _parse(buf, at)
+            item, at = parse(buf, at)
             items.append(item)
         return items, at
     raise ValueError(f"not RESP: {bytes(buf[:40])!r}")
@@ -48,20 +48,24 @@ def _parse(buf, at):
 class Connection:
     """One connection. Strings come back as text; bytes that are not UTF-8 as surrogate escapes."""
 
-    def __init__(self, port):
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=5)
+    def __init__(self, port, host="127.0.0.1"):
+        self._sock = socket.create_connection((host, port), timeout=5)
         self._buf = bytearray()
 
     def close(self):
         self._sock.close()
 
-    def call(self, *args, timeout_s=5.0):
+    def send(self, *args):
+        """A command whose reply is read by somebody else, or by nobody."""
         parts = [b"*%d\r\n" % len(args)]
         for arg in args:
             data = arg if isinstance(arg, bytes) else str(arg).encode("utf-8", "surrogateescape")
             parts.append(b"$%d\r\n%s\r\n" % (len(data), data))
-        self._sock.settimeout(timeout_s)
         self._sock.sendall(b"".join(parts))
+
+    def call(self, *args, timeout_s=5.0):
+        self._sock.settimeout(timeout_s)
+        self.send(*args)
         reply = self.read(timeout_s)
         if isinstance(reply, RedisError):
             raise reply
@@ -72,10 +76,10 @@ class Connection:
         deadline = time.monotonic() + timeout_s
         while True:
             try:
-                reply, end = _parse(self._buf, 0)
+                reply, end = parse(self._buf, 0)
                 del self._buf[:end]
                 return reply
-            except _Incomplete:
+            except Incomplete:
                 self._receive(deadline)
 
     def _receive(self, deadline):

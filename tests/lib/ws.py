@@ -390,7 +390,7 @@ def until_all(clients, condition, timeout_s=5.0, what="a condition"):
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() >= deadline:
-            raise Timeout(f"{what}: not within {timeout_s:g} s")
+            raise Timeout(f"{what() if callable(what) else what}: not within {timeout_s:g} s")
         by_sock = {c.sock: c for c in clients if not c.closed}
         if not by_sock:
             time.sleep(0.01)

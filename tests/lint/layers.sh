@@ -18,6 +18,7 @@ chat   3 gateway/chat/
 edge   2 gateway/edge/
 bus    2 gateway/bus/
 base   1 gateway/
+cli    1 client/cli/
 common 0 common/
 "
 
@@ -30,17 +31,17 @@ cjson/          cJSON         common/json
 event2/         libevent      gateway/loop gateway/edge/evlib gateway/edge/listener gateway/bus/redis gateway/bus/link
 openssl/        OpenSSL       gateway/edge/
 zlib.h          zlib          gateway/edge/
-sys/socket.h    -             gateway/
-netinet/        -             gateway/
-netdb.h         -             gateway/
-sys/epoll.h     -             -
+sys/socket.h    -             gateway/ client/cli/
+netinet/        -             gateway/ client/cli/
+netdb.h         -             gateway/ client/cli/
+sys/epoll.h     -             client/cli/
 pthread.h       -             -
 check.h         -             -
 "
 
 # One line for each include: "file header".
 includes() {
-    tests/lint/files.sh c | grep '^\(common\|gateway\)/' | while read -r file; do
+    tests/lint/files.sh c | grep '^\(common\|gateway\|client\)/' | while read -r file; do
         sed -n 's/^[ \t]*#[ \t]*include[ \t]*[<"]\([^">]*\)[">].*/\1/p' "$file" | sed "s|^|$file |"
     done
 }

@@ -197,6 +197,12 @@ static void on_digest(void *room_ctx, const struct bus_register *reg, const stru
     note(p->station, "\n");
 }
 
+static void on_reaped(void *room_ctx, bool former)
+{
+    struct place *p = room_ctx;
+    note(p->station, "reaped %s %s\n", p->name, former ? "former" : "present");
+}
+
 static void on_signal(void *room_ctx, bool own, uint64_t connection, struct str line)
 {
     struct place *p = room_ctx;
@@ -226,6 +232,19 @@ static void on_synced(void *room_ctx, const struct bus_room_state *state)
     struct place *p = room_ctx;
     write_state(p->state, sizeof(p->state), state);
     note(p->station, "synced %s %s\n", p->name, p->state);
+}
+
+static void on_check(void *room_ctx, const struct bus_check *check)
+{
+    struct place *p = room_ctx;
+    ck_assert(check->members_known);
+    note(p->station, "check %s %llu of", p->name, (unsigned long long)check->members);
+    for (size_t i = 0; i < check->register_count; i++) {
+        const struct bus_register *r = &check->registers[i];
+        note(p->station, " %.*s=%llu:%llu", STR_ARG(r->gateway), (unsigned long long)r->version,
+             (unsigned long long)r->count);
+    }
+    note(p->station, "\n");
 }
 
 static void on_direct(void *user_ctx, struct str line)
@@ -285,7 +304,7 @@ void station_open(struct station *st, struct loop *loop, const char *url, const 
     st->config.redis.reconnect_max_ms = 200;
     st->config.redis.tick_ms = 500;
     st->config.redis.lease_ms = 5000;
-    st->config.redis.publish_buffer = 1 << 20;
+    st->config.redis.publish_buffer = st->config.redis.request_buffer = 1 << 20;
     if (url == NULL) {
         st->bus = bus_memory_new(loop, &st->config, &st->stats);
     } else {
@@ -293,8 +312,8 @@ void station_open(struct station *st, struct loop *loop, const char *url, const 
         st->bus = bus_redis_new(loop, &st->config, &st->stats, err, sizeof(err));
         ck_assert_msg(st->bus != NULL, "%s", err);
     }
-    struct bus_events events = {on_log,    on_digest, on_signal,   on_lost,
-                                on_synced, on_direct, on_identity, st};
+    struct bus_events events = {on_log,    on_digest, on_reaped, on_signal,   on_lost,
+                                on_synced, on_check,  on_direct, on_identity, st};
     bus_start(st->bus, &events);
 }
 

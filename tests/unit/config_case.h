@@ -51,17 +51,18 @@ static inline bool load_all(const char *text, char **envp, char **args)
 {
     static const struct config_report report = {note_line, NULL};
     static char *nothing[] = {NULL};
-    int argc = 0;
+    struct config_sources sources = {.file = text != NULL ? FILE_NAME : NULL,
+                                     .envp = envp != NULL ? envp : nothing,
+                                     .flags = args};
     config_free(&config);
     buf_clear(&lines);
     if (text != NULL) {
         write_file(FILE_NAME, text, strlen(text));
     }
-    while (args != NULL && args[argc] != NULL) {
-        argc++;
+    while (args != NULL && args[sources.flag_count] != NULL) {
+        sources.flag_count++;
     }
-    return config_load(&config, text != NULL ? FILE_NAME : NULL, envp != NULL ? envp : nothing,
-                       argc, args, &report);
+    return config_load(&config, &sources, &report);
 }
 
 static inline bool load(const char *text)

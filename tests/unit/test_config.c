@@ -154,8 +154,8 @@ START_TEST(unknown_names_say_what_was_meant)
         {"[]\n", "parley.conf:1:1: unknown section []\n"},
         {"[auth]\nmode=jwt\n",
          "parley.conf:1:1: section [auth] is not supported by this version\n"},
-        {"[room \"game:*\"]\nhistory_size=0\n",
-         "parley.conf:1:1: section [room \"game:*\"] is not supported by this version\n"},
+        {"[room]\nname_pattern=x\n",
+         "parley.conf:2:1: \"name_pattern\" in [room] is not supported by this version\n"},
         {"[admin]\nkey_file=/k\n",
          "parley.conf:2:1: \"key_file\" in [admin] is not supported by this version\n"},
         {"[server]\nworkers=4\n",
@@ -274,13 +274,16 @@ START_TEST(a_file_that_cannot_be_read_is_an_error)
     setup();
     static const struct config_report report = {note_line, NULL};
     static char *nothing[] = {NULL};
-    ck_assert(!config_load(&config, "absent.conf", nothing, 0, NULL, &report));
+    struct config_sources sources = {.file = "absent.conf", .envp = nothing};
+    ck_assert(!config_load(&config, &sources, &report));
     expect_lines("absent.conf: cannot read the file: No such file or directory\n");
     buf_clear(&lines);
-    ck_assert(!config_load(&config, "/", nothing, 0, NULL, &report));
+    sources.file = "/";
+    ck_assert(!config_load(&config, &sources, &report));
     expect_lines("/: cannot read the file: Is a directory\n");
     buf_clear(&lines);
-    ck_assert(!config_load(&config, "/dev/zero", nothing, 0, NULL, &report));
+    sources.file = "/dev/zero";
+    ck_assert(!config_load(&config, &sources, &report));
     expect_lines("/dev/zero: cannot read the file: it is larger than 1 MiB\n");
     teardown();
 }

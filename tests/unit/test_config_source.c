@@ -249,7 +249,8 @@ START_TEST(printed_settings_are_a_file_that_sets_the_same)
     ck_assert(load("[server]\nlisten=fd:3\nlisten=[::1]:80\nstatic_dir=\" a#\\\"b\\\\;c \"\n"
                    "gateway_name=gw-1\nmax_header_bytes=1025\n"
                    "[client]\nrate_messages=7/h burst 3\nrate_joins=0\nheartbeat=90s\n"
-                   "backlog_hard=3m\n[room]\npresence=off\nrejoin_grace=0\n[log]\nformat=json\n"));
+                   "backlog_hard=3m\n[room]\npresence=off\nrejoin_grace=0\n"
+                   "[room \"a\\\"*\"]\nhistory_size=7\npublish=server\n[log]\nformat=json\n"));
     struct buf first = printed_config();
     ck_assert_ptr_nonnull(strstr(first.ptr, "\nrate_messages=7/h burst 3\n"));
     ck_assert_ptr_nonnull(strstr(first.ptr, "\nheartbeat=90s\n"));
@@ -258,6 +259,10 @@ START_TEST(printed_settings_are_a_file_that_sets_the_same)
     ck_assert(load(first.ptr));
     expect_lines("");
     ck_assert_str_eq(config.server.static_dir, " a#\"b\\;c ");
+    const struct room_policy *policy = config_policy(&config, STR("a\"b"));
+    ck_assert(policy != &config.room);
+    ck_assert_uint_eq(policy->history_size, 7);
+    ck_assert_int_eq(policy->presence, CONFIG_PRESENCE_OFF);
     struct buf second = printed_config();
     ck_assert_str_eq(first.ptr, second.ptr);
     buf_fini(&first);

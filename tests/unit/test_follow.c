@@ -337,6 +337,36 @@ START_TEST(a_new_epoch_begins_with_the_first_batch_of_it_that_was_seen)
 }
 END_TEST
 
+START_TEST(what_the_state_of_a_new_epoch_covers_and_was_not_held_is_read)
+{
+    start_live();
+    log_lines('b', 4, 4);
+    fake_bus_asked("sync general");
+    synced('b', 6); /* 5 and 6 are under way to us: the bus drops them */
+    expect_noted(" state6 reset(0..3 b@3) b4@4");
+    ck_assert(!follow_live(&follow));
+    answer_read(fake_bus_asked("read general b 5..6"), 'b', 5, 6);
+    expect_noted(" b5@5 b6@6 live idle");
+    end();
+}
+END_TEST
+
+START_TEST(a_hole_in_what_was_held_of_a_new_epoch_is_filled_up_to_what_its_state_covers)
+{
+    start_live();
+    log_lines('b', 4, 4);
+    fake_bus_asked("sync general");
+    log_lines('b', 6, 6);
+    synced('b', 8);
+    expect_noted(" state8 reset(0..3 b@3) b4@4");
+    answer_read(fake_bus_asked("read general b 5..5"), 'b', 5, 5);
+    expect_noted(" b5@5");
+    answer_read(fake_bus_asked("read general b 6..8"), 'b', 6, 8);
+    expect_noted(" b6@6 b7@7 b8@8 live idle");
+    end();
+}
+END_TEST
+
 START_TEST(a_new_epoch_seen_after_a_lost_link_begins_at_its_end)
 {
     start_live();
@@ -444,7 +474,7 @@ START_TEST(a_state_that_presence_asked_for_is_filled_up_to_when_it_is_newer)
     start_live();
     synced('a', 5); /* nothing new */
     synced('a', 4);
-    expect_noted(" state5 state4");
+    expect_noted(" state5 live state4 live");
     log_lines('a', 6, 6);
     synced('a', 8); /* what it covers is not sent any more */
     log_lines('a', 9, 9);
@@ -514,6 +544,8 @@ UNIT_MAIN("follow", an_opened_room_goes_on_from_the_state_it_was_told,
           a_fill_waits_while_the_answer_of_an_earlier_one_is_under_way,
           an_open_that_fails_comes_alive_when_the_link_does,
           a_new_epoch_begins_with_the_first_batch_of_it_that_was_seen,
+          what_the_state_of_a_new_epoch_covers_and_was_not_held_is_read,
+          a_hole_in_what_was_held_of_a_new_epoch_is_filled_up_to_what_its_state_covers,
           a_new_epoch_seen_after_a_lost_link_begins_at_its_end,
           a_batch_of_a_past_epoch_is_dropped_when_the_state_says_ours,
           an_epoch_that_begins_while_a_hole_is_filled_is_not_taken_for_a_past_one,

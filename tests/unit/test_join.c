@@ -22,6 +22,10 @@
     "\n{\"type\":\"gap\",\"data\":{\"room\":\"general\",\"epoch\":\"aaaaaaaaaaaaaaaa\"," \
     "\"from\":" #from ",\"to\":" #to ",\"why\":\"history\"}}"
 
+#define RESET(to)                                                                        \
+    "\n{\"type\":\"gap\",\"data\":{\"room\":\"general\",\"epoch\":\"aaaaaaaaaaaaaaaa\"," \
+    "\"from\":0,\"to\":" #to ",\"why\":\"reset\"}}"
+
 static struct world world;
 static struct ws_conn *alice, *bob;
 
@@ -78,6 +82,35 @@ START_TEST(pages_are_read_until_the_cut_is_reached)
     answer(fake_bus_asked("read general a 1..5"), 1, 2);
     answer(fake_bus_asked("read general a 3..5"), 3, 5);
     ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, true) "\nm1\nm2\nm3\nm4\nm5");
+    end();
+}
+END_TEST
+
+START_TEST(a_gateway_that_has_heard_less_than_the_client_catches_up_first)
+{
+    start(SINCE(7)); /* the gateway it comes from had 6 and 7 already */
+    fake_bus_asked("sync general");
+    ck_assert_str_eq(fake_ws_heard(bob), "");
+    world_log("general", 'a', 6, 6);
+    ck_assert_str_eq(fake_ws_heard(bob), "");
+    const struct bus_room_state state = {.position = fake_position('a', 8)};
+    fake_bus_events()->on_synced(fake_bus_room("general"), &state);
+    answer(fake_bus_asked("read general a 7..8"), 7, 8);
+    answer(fake_bus_asked("read general a 8..8"), 8, 8);
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(8, true) "\nm8");
+    ck_assert_str_eq(fake_ws_heard(alice), "\n6\nm7\nm8");
+    end();
+}
+END_TEST
+
+START_TEST(a_place_that_does_not_exist_is_told_as_a_reset_after_one_look)
+{
+    start(SINCE(7));
+    fake_bus_asked("sync general");
+    const struct bus_room_state state = {.position = fake_position('a', 5)};
+    fake_bus_events()->on_synced(fake_bus_room("general"), &state);
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false) RESET(5));
+    fake_bus_asked_nothing();
     end();
 }
 END_TEST
@@ -197,6 +230,8 @@ END_TEST
 
 UNIT_MAIN("join", what_was_missed_comes_between_the_welcome_and_live_messages,
           pages_are_read_until_the_cut_is_reached,
+          a_gateway_that_has_heard_less_than_the_client_catches_up_first,
+          a_place_that_does_not_exist_is_told_as_a_reset_after_one_look,
           a_large_page_is_handed_on_in_portions_under_the_hard_limit,
           what_is_not_kept_any_more_is_a_gap_and_the_rest_follows,
           when_nothing_is_kept_or_the_read_fails_all_of_it_is_a_gap,

@@ -8,6 +8,7 @@
 #include "tests/fake/world.h"
 #include "tests/unit/unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #define INTERVAL_MS 250
@@ -61,6 +62,7 @@ static void start(void)
     static struct bus_call open = {.done = on_opened};
     world_start_context(&world);
     presence_init(&presence, &world.ctx, &handlers, &world, STR("general"));
+    presence.policy = &world.config.room;
     presence.bus = bus_open_room(fake_bus(), STR("general"), &presence, &open);
     fake_bus_fail(fake_bus_asked("open general"), BUS_OK);
 }
@@ -353,7 +355,7 @@ START_TEST(the_own_register_is_asserted_when_a_link_comes_back_without_it)
 }
 END_TEST
 
-START_TEST(under_a_new_identity_everybody_is_asserted_and_named)
+static void start_with_three(void)
 {
     start_with_alice();
     join(2, "bob");
@@ -361,7 +363,28 @@ START_TEST(under_a_new_identity_everybody_is_asserted_and_named)
     fake_time_pass(0);
     fake_bus_fail(fake_bus_asked_like("presence general 3:"), BUS_OK);
     buf_clear(&told);
-    leave(3, BUS_LEFT); /* the old register is gone, with it carl: the reaper names him */
+}
+
+START_TEST(under_a_new_identity_everybody_is_asserted_and_only_news_are_named)
+{
+    start_with_three();
+    leave(3, BUS_LEFT);
+    fake_bus_set_id("gw2");
+    presence_assert(&presence);
+    fake_bus_fail(fake_bus_asked("presence general full 2: 1=alice 2=bob | -carl"), BUS_OK);
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_asked_nothing();
+    expect_told(DIGEST(2, "", "\"carl\""));
+    end();
+}
+END_TEST
+
+START_TEST(who_was_told_to_have_left_with_the_gateway_is_named_again)
+{
+    start_with_three();
+    leave(3, BUS_LEFT); /* whoever reaped named him, too */
+    presence_on_reaped(&presence, false);
+    fake_time_pass(0);
     fake_bus_set_id("gw2");
     presence_assert(&presence);
     fake_bus_fail(fake_bus_asked("presence general full 2: 1=alice 2=bob | +alice +bob"), BUS_OK);
@@ -372,12 +395,29 @@ START_TEST(under_a_new_identity_everybody_is_asserted_and_named)
 }
 END_TEST
 
+START_TEST(who_is_reaped_only_after_the_new_identity_is_named_then)
+{
+    start_with_three();
+    fake_bus_set_id("gw2");
+    presence_assert(&presence);
+    fake_bus_fail(fake_bus_asked_like("presence general full 3:"), BUS_OK);
+    presence_on_reaped(&presence, true);
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(
+        fake_bus_asked_like("presence general 3: 1=alice 2=bob 3=carl | +alice +bob +carl"),
+        BUS_OK);
+    expect_told("");
+    end();
+}
+END_TEST
+
 START_TEST(a_room_that_became_empty_settles_under_a_new_identity)
 {
     start_with_alice();
     settled = 0;
     leave(1, BUS_LEFT);
     presence_assert(&presence);
+    fake_bus_fail(fake_bus_asked("presence general 0: 1= | -alice"), BUS_OK);
     fake_time_pass(INTERVAL_MS);
     fake_bus_asked_nothing();
     ck_assert_uint_gt(settled, 0);
@@ -549,7 +589,19 @@ START_TEST(the_interval_grows_with_the_room)
 }
 END_TEST
 
-START_TEST(a_room_may_count_without_naming_or_say_nothing)
+static void checked(uint64_t members, const struct bus_register *registers, size_t count)
+{
+    presence_on_check(&presence, &(struct bus_check){.registers = registers,
+                                                     .register_count = count,
+                                                     .members_known = true,
+                                                     .members = members});
+}
+
+#define CHECKED(members, ...)                                      \
+    checked((members), (const struct bus_register[]){__VA_ARGS__}, \
+            ARRAY_LEN(((const struct bus_register[]){__VA_ARGS__})))
+
+START_TEST(a_room_may_count_without_naming)
 {
     start();
     world.config.room.presence = CONFIG_PRESENCE_COUNT;
@@ -557,11 +609,224 @@ START_TEST(a_room_may_count_without_naming_or_say_nothing)
     fake_time_pass(0);
     fake_bus_fail(fake_bus_asked("presence general 1: |"), BUS_OK);
     expect_told(DIGEST(1, "", ""));
+    digest("b", 1, 2, "+bob +carol"); /* of a gateway with other settings */
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(3, "", ""));
+    CHECKED(0, {STR("gw"), presence.version, 1}, {STR("b"), 1, 2});
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_asked_nothing(); /* nobody is listed, and nobody is to be */
+    end();
+}
+END_TEST
+
+START_TEST(a_room_may_say_nothing_of_who_is_there)
+{
+    start();
     world.config.room.presence = CONFIG_PRESENCE_OFF;
-    digest("b", 1, 1, "+bob");
+    join(1, "alice");
+    join(2, "bob");
+    ck_assert(presence_settled(&presence));
+    digest("b", 1, 1, "+carol");
     fake_time_pass(2 * GRACE_MS);
+    leave(2, BUS_LOST);
+    presence_assert(&presence);
+    fake_time_pass(2 * GRACE_MS);
+    fake_bus_asked_nothing();
     expect_told("");
-    ck_assert_uint_eq(presence_online(&presence), 2);
+    ck_assert_uint_eq(presence_online(&presence), 0);
+    end();
+}
+END_TEST
+
+static void change_policy(enum config_presence to)
+{
+    enum config_presence was = world.config.room.presence;
+    world.config.room.presence = to;
+    presence_on_policy(&presence, was);
+    fake_time_pass(INTERVAL_MS);
+}
+
+START_TEST(a_room_that_counts_no_more_takes_its_register_back)
+{
+    start_with_alice();
+    digest("b", 1, 1, "+bob");
+    fake_time_pass(INTERVAL_MS);
+    buf_clear(&told);
+    leave(1, BUS_LOST); /* not told yet: it never will be */
+    join(2, "carol");
+    change_policy(CONFIG_PRESENCE_OFF);
+    fake_bus_fail(fake_bus_asked("presence general full 0: |"), BUS_UNAVAILABLE);
+    fake_time_pass(1000);
+    fake_bus_fail(fake_bus_asked("presence general full 0: |"), BUS_OK);
+    ck_assert(presence_settled(&presence));
+    expect_told(DIGEST(0, "", ""));
+    change_policy(CONFIG_PRESENCE_COUNT);
+    fake_bus_fail(fake_bus_asked("presence general full 1: |"), BUS_OK);
+    expect_told(DIGEST(2, "", ""));
+    end();
+}
+END_TEST
+
+START_TEST(a_room_that_begins_to_name_lists_everybody)
+{
+    start();
+    world.config.room.presence = CONFIG_PRESENCE_COUNT;
+    join(1, "alice");
+    fake_time_pass(0);
+    fake_bus_fail(fake_bus_asked("presence general 1: |"), BUS_OK);
+    buf_clear(&told);
+    change_policy(CONFIG_PRESENCE_FULL);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice |"), BUS_OK);
+    ck_assert_ptr_nonnull(memmem(told.ptr, told.len, "\"more\":true", 11)); /* clients ask */
+    buf_clear(&told);
+    change_policy(CONFIG_PRESENCE_COUNT);
+    fake_bus_fail(fake_bus_asked("presence general full 1: |"), BUS_OK);
+    end();
+}
+END_TEST
+
+START_TEST(a_register_that_somebody_altered_is_written_again)
+{
+    start_with_alice();
+    CHECKED(1, {STR("gw"), presence.version, 1});
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_asked_nothing();
+    CHECKED(1, {STR("b"), 1, 1}); /* deleted */
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice |"), BUS_OK);
+    CHECKED(1, {STR("gw"), presence.version, 7}); /* another count */
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice |"), BUS_OK);
+    CHECKED(0, {STR("gw"), presence.version, 1}); /* a member is missing */
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice |"), BUS_OK);
+    uint64_t high = presence.version + 1000;
+    CHECKED(1, {STR("gw"), high, 1}); /* a version that ours would not replace */
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice |"), BUS_OK);
+    ck_assert_uint_gt(presence.version, high);
+    ck_assert_uint_eq(world.stats.restored, 4);
+    buf_clear(&told); /* of b */
+    end();
+}
+END_TEST
+
+START_TEST(a_check_that_meets_a_change_under_way_alters_nothing)
+{
+    start_with_alice();
+    join(2, "bob");
+    CHECKED(1, {STR("gw"), presence.version, 1}); /* not told yet */
+    fake_time_pass(0);
+    struct bus_call *call = fake_bus_asked("presence general 2: 2=bob | +bob");
+    CHECKED(1, {STR("gw"), presence.version, 1}); /* on its way */
+    fake_bus_fail(call, BUS_OK);
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_asked_nothing();
+    ck_assert_uint_eq(world.stats.restored, 0);
+    buf_clear(&told);
+    end();
+}
+END_TEST
+
+START_TEST(a_check_makes_up_for_digests_that_were_lost)
+{
+    start_with_alice();
+    digest("b", 5, 3, "");
+    digest("c", 5, 4, "");
+    CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2}); /* c: written only now? */
+    ck_assert_uint_eq(presence_online(&presence), 7);
+    CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2});
+    ck_assert_uint_eq(presence_online(&presence), 3); /* c is gone */
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(3, "", ""));
+    digest("c", 6, 1, "");
+    CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2});
+    digest("c", 7, 1, ""); /* it lives */
+    CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2});
+    ck_assert_uint_eq(presence_online(&presence), 4);
+    fake_time_pass(INTERVAL_MS);
+    buf_clear(&told);
+    end();
+}
+END_TEST
+
+START_TEST(nothing_grows_with_the_gateways_that_ever_were)
+{
+    char id[32];
+    start_with_alice();
+    for (unsigned i = 0; i < 1000; i++) {
+        snprintf(id, sizeof(id), "gw-%u", i);
+        digest(id, 1, 5, "+bob");
+        digest(id, 2, 0, "-bob");
+        fake_time_pass(1000);
+        ck_assert_uint_le(presence.others.count, 12);
+    }
+    ck_assert_uint_eq(presence_online(&presence), 1);
+    buf_clear(&told);
+    end();
+}
+END_TEST
+
+static unsigned frames;
+static size_t frame_bytes;
+
+static void count_frames(void *owner, struct str text)
+{
+    (void)owner;
+    frames++;
+    frame_bytes += text.len;
+}
+
+/* Ten thousand come back within ten seconds: 2,000 here, 8,000 on four other gateways, each of
+ * which tells of its own once in its interval. */
+START_TEST(ten_thousand_who_come_back_cost_each_member_tens_of_frames)
+{
+    static const struct presence_handlers counting = {.relay = count_frames,
+                                                      .on_settled = on_settled};
+    static struct presence_member crowd[2000];
+    static char names[2000][8];
+    struct bus_name told_names[51];
+    char gateway[8];
+    uint64_t digests = 0;
+    const struct bus_room_state nothing = {.position = fake_position('a', 0)};
+    start_with_alice();
+    presence.handlers = &counting;
+    frames = 0;
+    frame_bytes = 0;
+    for (unsigned i = 0; i < 2000; i++) {
+        snprintf(names[i], sizeof(names[i]), "u%u", i);
+        crowd[i] = (struct presence_member){.connection = 1000 + i, .user = str_from(names[i])};
+        list_init(&crowd[i].in_presence);
+        list_init(&crowd[i].in_arrivals);
+        presence_join(&presence, &crowd[i]);
+        fake_time_pass(5);
+        fake_bus_complete(&nothing);
+        for (unsigned g = 0; g < 4 && i % 50 == 49; g++, digests++) {
+            snprintf(gateway, sizeof(gateway), "gw-%u", g);
+            for (unsigned n = 0; n < 50; n++) {
+                told_names[n] = (struct bus_name){BUS_JOINED, str_from(names[(i - n) % 2000])};
+            }
+            told_names[50] = (struct bus_name){BUS_MORE, {NULL, 0}};
+            presence_on_digest(&presence, &(struct bus_register){str_from(gateway), i + 1, i + 1},
+                               told_names, 51);
+        }
+    }
+    ck_assert_uint_eq(presence_online(&presence), 10001);
+    for (unsigned i = 0; i < 10; i++) {
+        fake_time_pass(1000);
+        fake_bus_complete(&nothing);
+    }
+    printf("%u frames, %zu bytes for each member, from %u joins and %u digests\n", frames,
+           frame_bytes, 2000U, (unsigned)digests);
+    ck_assert_uint_le(frames, 40);
+    ck_assert_uint_le(frame_bytes, 40 * 1024);
+    presence.handlers = &handlers;
+    for (unsigned i = 0; i < 2000; i++) {
+        presence_leave(&presence, &crowd[i], BUS_LEFT);
+    }
+    fake_time_pass(5000);
+    fake_bus_complete(&nothing);
+    buf_clear(&told);
     end();
 }
 END_TEST
@@ -583,26 +848,33 @@ START_TEST(a_name_that_is_lost_again_and_again_is_held_once)
 }
 END_TEST
 
-UNIT_MAIN("presence", online_is_the_own_members_and_every_register,
-          a_lower_version_never_replaces_a_higher_one,
-          a_state_that_was_read_before_a_gateway_left_does_not_bring_it_back,
-          a_gateway_that_the_state_does_not_have_is_forgotten_unless_its_digest_is_newer,
-          what_happens_within_an_interval_is_one_change_and_one_digest,
-          a_member_that_comes_and_goes_within_an_interval_leaves_no_trace,
-          a_change_waits_for_the_one_under_way,
-          a_change_that_failed_is_sent_again_with_the_whole_register,
-          the_last_one_to_leave_settles_the_room_when_the_bus_knows,
-          a_presence_request_does_not_wait_for_the_interval,
-          a_change_names_fifty_at_most_and_says_that_there_were_more,
-          the_own_register_is_asserted_when_a_link_comes_back_without_it,
-          under_a_new_identity_everybody_is_asserted_and_named,
-          a_room_that_became_empty_settles_under_a_new_identity,
-          a_join_and_a_leave_of_one_name_cancel, a_name_is_told_once_for_each_connection,
-          who_said_leave_is_told_at_once_who_was_lost_after_the_grace,
-          who_comes_back_within_the_grace_on_any_gateway_is_not_told_of,
-          of_two_lost_connections_of_a_name_one_comes_back,
-          an_own_connection_that_is_lost_is_told_as_such,
-          a_list_that_another_gateway_cut_is_told_as_cut,
-          names_beyond_what_is_kept_are_told_as_more, an_empty_room_is_told_nothing,
-          the_interval_grows_with_the_room, a_room_may_count_without_naming_or_say_nothing,
-          a_name_that_is_lost_again_and_again_is_held_once)
+UNIT_MAIN(
+    "presence", online_is_the_own_members_and_every_register,
+    a_lower_version_never_replaces_a_higher_one,
+    a_state_that_was_read_before_a_gateway_left_does_not_bring_it_back,
+    a_gateway_that_the_state_does_not_have_is_forgotten_unless_its_digest_is_newer,
+    what_happens_within_an_interval_is_one_change_and_one_digest,
+    a_member_that_comes_and_goes_within_an_interval_leaves_no_trace,
+    a_change_waits_for_the_one_under_way,
+    a_change_that_failed_is_sent_again_with_the_whole_register,
+    the_last_one_to_leave_settles_the_room_when_the_bus_knows,
+    a_presence_request_does_not_wait_for_the_interval,
+    a_change_names_fifty_at_most_and_says_that_there_were_more,
+    the_own_register_is_asserted_when_a_link_comes_back_without_it,
+    under_a_new_identity_everybody_is_asserted_and_only_news_are_named,
+    who_was_told_to_have_left_with_the_gateway_is_named_again,
+    who_is_reaped_only_after_the_new_identity_is_named_then,
+    a_room_that_became_empty_settles_under_a_new_identity, a_join_and_a_leave_of_one_name_cancel,
+    a_name_is_told_once_for_each_connection,
+    who_said_leave_is_told_at_once_who_was_lost_after_the_grace,
+    who_comes_back_within_the_grace_on_any_gateway_is_not_told_of,
+    of_two_lost_connections_of_a_name_one_comes_back,
+    an_own_connection_that_is_lost_is_told_as_such, a_list_that_another_gateway_cut_is_told_as_cut,
+    names_beyond_what_is_kept_are_told_as_more, an_empty_room_is_told_nothing,
+    the_interval_grows_with_the_room, a_room_may_count_without_naming,
+    a_room_may_say_nothing_of_who_is_there, a_room_that_counts_no_more_takes_its_register_back,
+    a_room_that_begins_to_name_lists_everybody, a_name_that_is_lost_again_and_again_is_held_once,
+    a_register_that_somebody_altered_is_written_again,
+    a_check_that_meets_a_change_under_way_alters_nothing,
+    a_check_makes_up_for_digests_that_were_lost, nothing_grows_with_the_gateways_that_ever_were,
+    ten_thousand_who_come_back_cost_each_member_tens_of_frames)

@@ -464,13 +464,64 @@ START_TEST(a_presence_request_that_makes_no_sense_is_refused)
          "x\"}}",
          ERROR("too_long", "a field is longer than allowed")},
     };
-    static const struct exchange count_only[] = {
-        {"{\"type\":\"presence\",\"data\":{\"room\":\"general\"}}",
-         ERROR("forbidden", "this room does not list its members")}};
     start();
     converse(alice, table, ARRAY_LEN(table));
-    world.config.room.presence = CONFIG_PRESENCE_COUNT;
-    converse(alice, count_only, ARRAY_LEN(count_only));
+    end();
+}
+END_TEST
+
+/* A policy as a reload brings it; what that tells the members is of no interest here. */
+static void change_policy(const struct room_policy *policy)
+{
+    const struct bus_room_state state = {.position = fake_position('a', 5)};
+    world.config.room = *policy;
+    chat_reload(world.chat);
+    fake_time_pass(policy->presence_interval_ms);
+    fake_bus_complete(&state);
+    (void)fake_ws_heard(alice);
+}
+
+START_TEST(who_asks_a_room_that_names_nobody_hears_the_number)
+{
+#define NOBODY(id, online)                                                                     \
+    "\n{\"type\":\"presence\",\"id\":" id ",\"data\":{\"room\":\"general\",\"online\":" online \
+    ",\"members\":[]}}"
+    static const struct exchange count[] = {
+        {"{\"type\":\"presence\",\"id\":1,\"data\":{\"room\":\"general\"}}", NOBODY("1", "1")},
+        {"{\"type\":\"presence\",\"data\":{\"room\":\"general\",\"limit\":0}}", BAD_LIMIT},
+    };
+    static const struct exchange off[] = {
+        {"{\"type\":\"presence\",\"id\":1,\"data\":{\"room\":\"general\"}}", NOBODY("1", "0")},
+    };
+    start();
+    struct room_policy policy = world.config.room;
+    policy.presence = CONFIG_PRESENCE_COUNT;
+    change_policy(&policy);
+    converse(alice, count, ARRAY_LEN(count));
+    policy.presence = CONFIG_PRESENCE_OFF;
+    change_policy(&policy);
+    converse(alice, off, ARRAY_LEN(off));
+    end();
+}
+END_TEST
+
+START_TEST(where_only_the_server_publishes_members_may_not)
+{
+#define NOT_HERE(id) ERROR_TO(id, "forbidden", "only the server publishes in this room")
+    static const struct exchange table[] = {
+        {"{\"type\":\"chat\",\"id\":1,\"data\":{\"room\":\"general\",\"text\":\"a\"}}",
+         NOT_HERE("1")},
+        {"{\"type\":\"chat\",\"id\":2,\"data\":{\"text\":\"a\"}}", NOT_HERE("2")},
+        {"{\"type\":\"signal\",\"id\":3,\"data\":{\"room\":\"general\",\"kind\":\"a\"}}",
+         NOT_HERE("3")},
+        {"{\"type\":\"chat\",\"data\":{\"room\":\"x\",\"text\":\"a\"}}", NOT_JOINED},
+    };
+    start();
+    struct room_policy policy = world.config.room;
+    policy.publish = CONFIG_PUBLISH_SERVER;
+    change_policy(&policy);
+    converse(alice, table, ARRAY_LEN(table));
+    fake_bus_asked_nothing();
     end();
 }
 END_TEST
@@ -601,7 +652,9 @@ UNIT_MAIN("requests", what_is_no_envelope_is_answered_by_why,
           a_direct_or_signal_that_makes_no_sense_is_refused,
           a_signal_reaches_the_others_not_its_sender, a_presence_request_is_answered_by_a_page,
           a_presence_request_hears_of_joins_that_were_not_told_yet,
-          a_presence_request_that_makes_no_sense_is_refused, leaving_always_succeeds,
+          a_presence_request_that_makes_no_sense_is_refused,
+          who_asks_a_room_that_names_nobody_hears_the_number,
+          where_only_the_server_publishes_members_may_not, leaving_always_succeeds,
           who_says_too_much_is_told_to_wait_and_then_closed, joins_have_a_limit_of_their_own,
           who_sends_nonsense_again_and_again_is_closed,
           a_connection_may_end_while_the_bus_works_for_it)
