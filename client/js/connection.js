@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /**
- * The life of the socket: open it, notice when it is gone, come back. It carries text and knows
- * nothing of what the text says.
+ * The life of the connection: open a socket, notice when it is gone, decide when to come back. It
+ * carries text and knows nothing of what the text says.
  *
  * States: idle -> connecting -> open -> reconnecting -> open ..., with `offline` (the browser has
  * no network), `failed` (out of tries, or a final close code; until reconnect()) and `closed` (by
- * us). At most one socket is alive at a time, and events of an earlier one are not heard.
+ * us). At most one socket is alive at a time.
  */
 import { RetryCounter } from './backoff.js';
 import { ParleyError, isFinalClose } from './errors.js';
 import { askForWait, plainAddress } from './refusal.js';
+import { Socket } from './socket.js';
 import { LinkWatch } from './watch.js';
 
 /** A connection that lived this long was a good one: the count of failures begins anew. */
@@ -50,14 +51,15 @@ export class Connection {
   #counter;
   #watch;
   #state = 'idle';
+  /** @type {Socket | null} the one that is open, or being opened */
   #socket = null;
-  #generation = 0;
   #wanted = false;
   #asleep = false;
   /** This socket is a try after a loss (so its failure counts), and nothing has excused it yet. */
   #isTry = false;
   #excused = false;
-  #openedAt = 0;
+  /** The gateway sends us to another one: that is no reason to wait until the page is shown. */
+  #moving = false;
   #slotAt = 0;
   #notBefore = 0;
   #timers = new Map();
@@ -127,15 +129,7 @@ export class Connection {
 
   /** @returns {boolean} false when there is no open connection to send on */
   send(text) {
-    if (this.#state !== 'open') {
-      return false;
-    }
-    try {
-      this.#socket.send(text);
-      return true;
-    } catch {
-      return false;
-    }
+    return this.#state === 'open' && this.#socket?.send(text) === true;
   }
 
   /** The gateway told its heartbeat. */
@@ -151,8 +145,9 @@ export class Connection {
     this.#excused = true;
     this.#slotAt = this.#clock.now() + waitMs;
     this.#arm('slot', waitMs, () => {
+      this.#moving = true;
       this.#dropSocket(1000, 'moved');
-      this.#retry();
+      this.#retry({ code: CODE_MOVED, reason: 'moved' });
     });
   }
 
@@ -172,82 +167,61 @@ export class Connection {
     this.#retry();
   }
 
-  #retry() {
+  /** @param {{code?: number, reason?: string}} [detail] why, where it was not told before */
+  #retry(detail = {}) {
     this.#stopWaiting();
     if (!this.#page.online()) {
       this.#become('offline', {});
       return;
     }
-    if (!this.#page.visible()) {
+    if (!this.#page.visible() && !this.#moving) {
       this.#become('reconnecting', { reason: 'page_hidden' });
       return;
     }
     this.#isTry = true;
-    this.#openSocket('reconnecting');
+    this.#openSocket('reconnecting', detail);
   }
 
-  async #openSocket(state) {
+  #openSocket(state, detail = {}) {
     this.#stopWaiting();
     this.#excused = false;
+    this.#moving = false;
     this.#slotAt = 0;
-    this.#generation += 1;
-    const generation = this.#generation;
-    this.#become(state, {});
+    const socket = new Socket(this.#options, {
+      onOpen: () => this.#onOpen(),
+      onText: (text) => {
+        this.#watch.life();
+        this.#hooks.onText(text);
+      },
+      onClose: (code, reason) => this.#onClose(code, reason),
+      onNoUrl: () => this.#abandon(1006, 'no_url'),
+      onBadUrl: () => this.#fail({ reason: 'bad_url' }),
+    });
+    this.#socket = socket;
     this.#arm('connect', this.#options.connectTimeoutMs,
       () => this.#abandon(1006, 'connect_timeout'));
-    const { url, protocols, WebSocket } = this.#options;
-    let target = url;
-    try {
-      if (typeof url === 'function') {
-        target = await url();
-      }
-    } catch {
-      if (generation === this.#generation) {
-        this.#abandon(1006, 'no_url');
-      }
-      return;
+    this.#become(state, detail);
+    if (this.#socket === socket) { // Else a listener has closed the client, or asked for another.
+      socket.start();
     }
-    if (generation !== this.#generation) {
-      return;
-    }
-    try {
-      this.#socket = new WebSocket(String(target), protocols);
-    } catch {
-      this.#fail({ reason: 'bad_url' });
-      return;
-    }
-    this.#listen(this.#socket, generation);
-  }
-
-  #listen(socket, generation) {
-    const current = (fn) => (event) => {
-      if (generation === this.#generation) {
-        fn(event);
-      }
-    };
-    socket.onopen = current(() => this.#onOpen());
-    socket.onmessage = current((event) => {
-      this.#watch.life();
-      this.#hooks.onText(event.data);
-    });
-    socket.onclose = current((event) => this.#onClose(event.code, event.reason));
-    socket.onerror = () => {}; // A close event always follows, and says more.
   }
 
   #onOpen() {
     this.#disarm('connect');
-    this.#openedAt = this.#clock.now();
-    this.#become('open', {});
     this.#arm('stable', STABLE_MS, () => {
       this.#counter.reset();
       this.#isTry = false;
     });
     this.#watch.start(HEARTBEAT_DEFAULT_MS, this.#options.maxPingDelayMs);
-    this.#hooks.onOpen();
+    const socket = this.#socket;
+    this.#become('open', {});
+    if (this.#socket === socket) {
+      this.#hooks.onOpen();
+    }
   }
 
   #onClose(code, reason) {
-    const { url } = this.#socket;
+    const url = this.#socket?.url;
     const wasOpen = this.#forgetSocket();
     if (isFinalClose(code)) {
       this.#fail({ code, reason });
@@ -296,7 +270,9 @@ export class Connection {
       this.#become('offline', { code, reason });
       return;
     }
-    let delayMs = this.#slotAt > 0 ? Math.max(0, this.#slotAt - now) : this.#counter.delayMs();
+    this.#moving = code === CODE_MOVED;
+    const slotMs = this.#moving ? Math.max(0, this.#slotAt - now) : 0;
+    let delayMs = this.#moving && this.#slotAt > 0 ? slotMs : this.#counter.delayMs();
     if (advised) {
       delayMs += this.#notBefore - now; // Everybody got the same advice: keep them apart after it.
     }
@@ -314,6 +290,7 @@ export class Connection {
   }
 
   #fail(detail) {
+    this.#forgetSocket();
     this.#stopWaiting();
     this.#become('failed', detail);
   }
@@ -332,7 +309,11 @@ export class Connection {
   }
 
   #onGoodMoment() {
-    if (this.#state === 'open') {
+    if (this.#state === 'open' && this.#watch.overdue) {
+      // It slept past every heartbeat: the gateway has given us up long ago.
+      this.#dropSocket(CODE_DEAD, 'heartbeat');
+      this.#retryNow();
+    } else if (this.#state === 'open') {
       this.#watch.probe(PROBE_MS);
     } else if (this.#state === 'offline' || (this.#state === 'reconnecting' && !this.#socket)) {
       this.#retryNow();
@@ -372,23 +353,18 @@ export class Connection {
     }
   }
 
+  /** @returns {boolean} whether it was open */
   #dropQuietly(code, reason) {
     const socket = this.#socket;
     const wasOpen = this.#forgetSocket();
-    try {
-      socket?.close(code, reason);
-    } catch {
-      socket?.close();
-    }
+    socket?.close(code, reason);
     return wasOpen;
   }
 
   /** @returns {boolean} whether it was open; until the next state is told nobody may send on it */
   #forgetSocket() {
-    const wasOpen = this.#socket !== null && this.#openedAt > 0;
-    this.#generation += 1;
+    const wasOpen = this.#socket?.isOpen === true;
     this.#socket = null;
-    this.#openedAt = 0;
     this.#watch.stop();
     this.#disarm('stable');
     this.#disarm('connect');

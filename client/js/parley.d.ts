@@ -192,10 +192,10 @@ export declare class ParleyError extends Error {
 export interface Room {
   readonly name: string;
   readonly state: 'detached' | 'joining' | 'joined' | 'denied';
-  /** Connections, on all gateways: the truth. */
+  /** Connections, on all gateways: the truth. 0: this room does not count them. */
   readonly online: number;
   readonly members: ReadonlyMap<string, Member>;
-  /** `members` is a sample of a large room. */
+  /** `members` is a sample of a large room, or empty because the room names nobody. */
   readonly partial: boolean;
   readonly epoch?: string;
   readonly offset?: number;

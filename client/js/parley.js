@@ -75,6 +75,7 @@ export class Parley {
       ask: (type, data) => this.#ask(type, data),
       canSend: ({ kind, to }) => (kind === 'chat'
         ? this.#rooms.get(to)?.state === 'joined' : this.#connectionId !== null),
+      onNotJoined: (room) => this.#handlers.get(room)?.notJoined(),
       onDelivery: (delivery) => this.#onDelivery(delivery),
     });
     this.#connection = this.#newConnection(url, options.page ?? this.#defaultPage());
@@ -241,6 +242,7 @@ export class Parley {
       claim: (room, text, offset, epoch) => this.#sender.claim(room, text, offset, epoch),
       attach: (handlers) => this.#handlers.set(name, handlers),
       onDenied: (error) => this.#sender.refuseRoom(name, error),
+      onReset: () => this.#sender.forgetEchoes(name),
       report: (event, problem) => {
         this.#options.logger?.('error', `a listener of "${event}" in a room failed`, problem);
       },

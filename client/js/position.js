@@ -60,7 +60,7 @@ export class Position {
   gap({ epoch, to, why }) {
     if (why === 'reset') {
       const news = epoch === undefined || epoch !== this.#epoch || this.#shown >= 0;
-      this.#startAnew(epoch, undefined);
+      this.#startAnew(epoch, to); // The new epoch goes on from there.
       return news;
     }
     if (to === undefined || (epoch !== undefined && epoch !== this.#epoch)) {

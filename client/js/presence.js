@@ -12,16 +12,26 @@ export class Presence {
   #members = new Map();
   #total = 0;
   #settlingMs;
+  #doubtMs;
   #snapshotAt = -Infinity;
   online = 0;
   /** False until the first snapshot: the names are not known yet. */
   known = false;
   /** True when the room has more members than a client keeps: the names are a sample. */
   partial = false;
+  /**
+   * True when names came so soon after the snapshot that nobody can say whether it had them already;
+   * one who came and one who went then add up to the right number under wrong names.
+   */
+  doubtful = false;
 
-  /** @param {number} settlingMs how long a digest may repeat what the snapshot already had */
-  constructor(settlingMs = 1_000) {
+  /**
+   * @param {number} settlingMs how long a digest may repeat what the snapshot already had
+   * @param {number} doubtMs how long after a snapshot that cannot be told for sure
+   */
+  constructor(settlingMs = 1_000, doubtMs = 4_000) {
     this.#settlingMs = settlingMs;
+    this.#doubtMs = doubtMs;
   }
 
   /** @returns {ReadonlyMap<string, {user: string, connections: number}>} */
@@ -52,6 +62,7 @@ export class Presence {
     this.online = online;
     this.partial = partial;
     this.known = true;
+    this.doubtful = false;
     this.#snapshotAt = nowMs;
   }
 
@@ -65,6 +76,8 @@ export class Presence {
     if (!this.known || this.#repeats(joined, left, nowMs)) {
       return { joined: [], left: [] };
     }
+    const names = joined.length + left.length > 0;
+    this.doubtful ||= names && nowMs - this.#snapshotAt < this.#doubtMs;
     const before = new Map();
     for (const user of [...joined, ...left]) {
       before.set(user, this.#members.has(user));

@@ -16,6 +16,7 @@
  *   claim
  * @property {(handlers: RoomHandlers) => void} attach
  * @property {(error: ParleyError) => void} onDenied
+ * @property {() => void} onReset the room's log began anew
  * @property {(event: string, problem: unknown) => void} report
  *
  * @typedef {object} RoomHandlers
@@ -28,6 +29,7 @@
  * @property {(data: any) => void} presence a digest
  * @property {(data: any) => void} gap
  * @property {(data: any) => void} left the gateway took us out
+ * @property {() => void} notJoined the gateway says that we are no member
  */
 import { Emitter } from './emitter.js';
 import { ASK_AGAIN, ParleyError } from './errors.js';
@@ -36,8 +38,15 @@ import { Presence } from './presence.js';
 import { Typing } from './typing.js';
 
 const JOIN_AGAIN_MS = 1_000;
+/** One of many who were in: the seat may still be taken by our own dead connection, which a gateway
+ * notices after its heartbeat. */
+const SEAT_AGAIN_MS = 5_000;
 /** The gateway's rejoin grace (3 s) and a second: names may differ from `online` for so long. */
 const DIFFERS_MS = 4_000;
+/** A list in doubt is asked for again after a while, each time twice as long, up to this. */
+const DOUBT_MAX_MS = 64_000;
+/** For so long per member the clients of a large room spread their questions. */
+const SPREAD_MS = 5;
 const PRESENCE_PAGE = 200;
 /** Names kept of one room. Above it the list is a sample, and `online` says how many more. */
 const MEMBERS_KEPT = 1_000;
@@ -48,12 +57,15 @@ export class Room {
   #link;
   #events;
   #position = new Position();
-  #presence = new Presence();
+  #presence = new Presence(1_000, DIFFERS_MS);
+  #doubtMs = DIFFERS_MS;
   #typing;
   /** @type {'detached' | 'joining' | 'joined' | 'denied'} */
   #state = 'detached';
   #history;
   #resume = true;
+  /** It was joined, and nobody has taken us out since. */
+  #wasIn = false;
   #round = 0;
   #asking = null;
   #stale = false;
@@ -79,6 +91,7 @@ export class Room {
       presence: (data) => this.#onDigest(data),
       gap: (data) => this.#onGap(data),
       left: (data) => this.#onLeft(data),
+      notJoined: () => this.#joinAgain(),
     });
   }
 
@@ -138,6 +151,7 @@ export class Room {
   async leave() {
     const was = this.#state;
     this.#detach('detached', new ParleyError('aborted', 'left before it was joined'));
+    this.#wasIn = false;
     this.#position = new Position();
     if (was === 'joined' || was === 'joining') {
       this.#link.onDenied(new ParleyError('not_joined', 'the room was left'));
@@ -249,11 +263,22 @@ export class Room {
       this.#history = undefined;
       this.#opened();
     } else if (ASK_AGAIN.has(error.code)) {
-      this.#arm('join', error.retryAfterMs ?? JOIN_AGAIN_MS, () => this.#opened());
+      const waitMs = error.retryAfterMs ?? JOIN_AGAIN_MS * (1 + this.#link.random());
+      this.#arm('join', waitMs, () => this.#opened());
+    } else if (error.code === 'room_full' && this.#wasIn) {
+      this.#arm('join', SEAT_AGAIN_MS * (1 + this.#link.random()), () => this.#opened());
     } else {
+      this.#wasIn = false;
       this.#detach('denied', error);
       this.#link.onDenied(error);
       this.#events.emit('error', error);
+    }
+  }
+
+  #joinAgain() {
+    if (this.#state === 'joined') {
+      this.#lost();
+      this.#opened();
     }
   }
 
@@ -285,12 +310,13 @@ export class Room {
       return; // We left while the join was under way; the leave follows it.
     }
     this.#state = 'joined';
+    this.#wasIn = true;
     const gap = this.#position.welcome(data);
     this.#presence.online = data.online;
     this.#waiters.splice(0).forEach(({ resolve }) => resolve());
     this.#events.emit('joined', { online: data.online, recovered: data.recovered === true });
     if (gap) {
-      this.#events.emit('gap', gap);
+      this.#onMissed(gap);
     }
     this.#events.emit('online', { online: data.online });
     this.#askPresence().catch(() => {});
@@ -298,6 +324,7 @@ export class Room {
 
   #onLeft({ reason = '' }) {
     if (this.#state === 'joined') {
+      this.#wasIn = false;
       this.#detach('detached', new ParleyError('forbidden', reason));
       this.#events.emit('left', { reason });
     }
@@ -337,8 +364,15 @@ export class Room {
 
   #onGap(data) {
     if (this.#position.gap(data)) {
-      this.#events.emit('gap', { from: data.from ?? 0, to: data.to ?? 0, why: data.why });
+      this.#onMissed({ from: data.from ?? 0, to: data.to ?? 0, why: data.why });
     }
+  }
+
+  #onMissed(gap) {
+    if (gap.why === 'reset') {
+      this.#link.onReset();
+    }
+    this.#events.emit('gap', gap);
   }
 
   #onDigest(data) {
@@ -365,11 +399,16 @@ export class Room {
    * Names and `online` may part for a while; when they stay apart we ask, each at another moment.
    */
   #settle() {
-    if (!this.#presence.differs && !this.#stale) {
-      this.#disarm('settle');
-    } else if (!this.#timers.has('settle')) {
-      const spread = this.#link.random() * 1_000;
-      this.#arm('settle', DIFFERS_MS + spread, () => this.#askPresence().catch(() => {}));
+    this.#askIf('settle', this.#presence.differs || this.#stale, DIFFERS_MS);
+    this.#askIf('doubt', this.#presence.doubtful && !this.#presence.partial, this.#doubtMs);
+  }
+
+  #askIf(why, wanted, ms) {
+    if (!wanted) {
+      this.#disarm(why);
+    } else if (!this.#timers.has(why)) {
+      const spread = this.#link.random() * Math.max(1_000, SPREAD_MS * this.#presence.online);
+      this.#arm(why, ms + spread, () => this.#askPresence().catch(() => {}));
     }
   }
 
@@ -404,9 +443,13 @@ export class Room {
     if (round !== this.#round || this.#state !== 'joined') {
       throw new ParleyError('disconnected', 'the connection was lost');
     }
+    const doubted = this.#presence.doubtful;
+    this.#doubtMs = doubted ? Math.min(2 * this.#doubtMs, DOUBT_MAX_MS) : DIFFERS_MS;
+    // A room may count its members without naming them: nobody is listed then, ever.
+    const unnamed = list.length === 0 && answer.online > 0;
     this.#presence.snapshot(list, {
       online: answer.online,
-      partial: Boolean(answer.cursor),
+      partial: Boolean(answer.cursor) || unnamed,
       nowMs: this.#link.clock.now(),
     });
     this.#events.emit('online', { online: answer.online });

@@ -45,6 +45,7 @@ export class Sender {
    * @param {import('./environment.js').Clock} clock
    * @param {{ask: (type: string, data: object) => Promise<any>,
    *   canSend: (entry: Entry) => boolean,
+   *   onNotJoined: (room: string) => void,
    *   onDelivery: (delivery: Delivery) => void}} link
    */
   constructor(queue, clock, link) {
@@ -79,6 +80,7 @@ export class Sender {
   /** Sends what may go now. Called whenever that may have changed. */
   flush() {
     const now = this.#clock.now();
+    this.#expire(now); // A machine that slept wakes up with its timers late.
     if (now < this.#pausedUntil) {
       return;
     }
@@ -99,6 +101,16 @@ export class Sender {
     this.#queue.list()
       .filter((entry) => entry.kind === 'chat' && entry.to === room)
       .forEach((entry) => this.#fail(entry, error));
+  }
+
+  /**
+   * The room's log began anew: what it showed of ours and did not ack may be said once more, because
+   * the key can be lost as well. That is the same message.
+   */
+  forgetEchoes(room) {
+    this.#queue.list()
+      .filter((entry) => entry.kind === 'chat' && entry.to === room)
+      .forEach((entry) => { entry.echoed = false; });
   }
 
   /**
@@ -168,8 +180,12 @@ export class Sender {
   }
 
   #failedOnce(entry, error) {
-    if (error.code === 'disconnected' || error.code === 'not_joined') {
+    if (error.code === 'disconnected') {
       this.#tell(entry, 'waiting'); // Until the room is joined again.
+    } else if (error.code === 'not_joined') {
+      this.#tell(entry, 'waiting');
+      this.#pause(PAUSE_DEFAULT_MS);
+      this.#link.onNotJoined(entry.to);
     } else if (ASK_AGAIN.has(error.code)) {
       this.#tell(entry, 'waiting', { error });
       this.#pause(error.retryAfterMs ?? PAUSE_DEFAULT_MS);
@@ -202,11 +218,16 @@ export class Sender {
       return;
     }
     this.#expiryTimer = this.#clock.setTimeout(() => {
-      this.#queue.expired(this.#clock.now()).forEach((entry) => {
-        this.#fail(entry, new ParleyError('expired', 'it could not be sent in time'));
-      });
+      this.#expire(this.#clock.now());
       this.#armExpiry();
     }, ms);
+  }
+
+  #expire(now) {
+    this.#queue.expired(now).forEach((entry) => {
+      this.#fail(entry, new ParleyError('expired', entry.tried
+        ? 'nobody answered in time: it may have been said' : 'it could not be sent in time'));
+    });
   }
 
   #tell({ key, kind, to, text, at }, state, more = {}) {

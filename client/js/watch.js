@@ -49,6 +49,12 @@ export class LinkWatch {
     }
   }
 
+  /** Nothing came for so long that the gateway, too, has given the link up. */
+  get overdue() {
+    return this.#timer !== undefined
+      && this.#clock.now() - this.#lastSeen > this.#heartbeatMs + this.#slackMs;
+  }
+
   /** Doubt (the machine slept, the page was shown again): an answer within `ms`, or it is dead. */
   probe(ms) {
     if (this.#timer === undefined || this.#probeTimer !== undefined) {

@@ -282,7 +282,7 @@ export class Chat {
     byId('rooms').replaceChildren(...rows);
     const room = this.#active?.room;
     setText(byId('room-title'), room ? `# ${room.name}` : '');
-    setText(byId('room-online'), room ? `${room.online} online` : '');
+    setText(byId('room-online'), room?.online ? `${room.online} online` : '');
     byId('leave').hidden = !room;
     const unread = [...this.#views.values()].reduce((sum, view) => sum + view.unread, 0);
     document.title = `${unread ? `(${unread}) ` : ''}${room ? `#${room.name} · ` : ''}Parley`;

@@ -38,8 +38,8 @@ export class People {
 
   draw() {
     const room = this.#room;
-    setText(byId('people-title'), room ? `Online — ${room.online}` : 'Online');
-    setText(byId('show-people'), room ? `People ${room.online}` : 'People');
+    setText(byId('people-title'), room?.online ? `Online — ${room.online}` : 'Online');
+    setText(byId('show-people'), room?.online ? `People ${room.online}` : 'People');
     const members = room ? this.#sorted([...room.members.values()]) : [];
     const rows = members.slice(0, ROWS);
     byId('people').replaceChildren(...rows.map((member) => this.#row(member)));

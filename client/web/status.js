@@ -10,6 +10,8 @@ import { plural } from './text.js';
 const QUIET_MS = 800;
 const QUIET_PLANNED_MS = 2_000;
 const PLANNED = new Set([4000, 4001]);
+/** The gateway sent us to another one: nobody has to know, unless it takes long. */
+const MOVED = 4000;
 const TICK_MS = 250;
 
 const PILLS = {
@@ -37,6 +39,7 @@ export class Status {
   #lostAt = 0;
   #wasOpen = false;
   #quietMs = QUIET_MS;
+  #silentUntil = 0;
   #timer;
   #shown = false;
 
@@ -64,6 +67,7 @@ export class Status {
     if (event.state === 'reconnecting' && this.#lostAt === 0) {
       this.#lostAt = Date.now();
       this.#quietMs = PLANNED.has(event.code) ? QUIET_PLANNED_MS : QUIET_MS;
+      this.#silentUntil = event.code === MOVED ? this.#lostAt + QUIET_PLANNED_MS : 0;
     }
     if (event.state === 'open') {
       this.#wasOpen = true;
@@ -71,7 +75,7 @@ export class Status {
     }
     this.#event = event;
     clearInterval(this.#timer);
-    if (event.state === 'reconnecting') {
+    if (event.state === 'reconnecting' || (event.state === 'open' && this.#silentUntil > 0)) {
       this.#timer = setInterval(() => this.draw(), TICK_MS);
     }
     this.draw();
@@ -80,6 +84,9 @@ export class Status {
   draw() {
     const { state } = this.#event;
     const welcomed = state !== 'open' || this.#client.connectionId !== null;
+    if (this.#silent(state, welcomed)) {
+      return;
+    }
     const [look, words] = PILLS[welcomed ? state : 'connecting'];
     byId('pill').className = `pill ${look}`;
     setText(byId('pill-text'), words);
@@ -88,6 +95,16 @@ export class Status {
     setText(byId('pill-latency'), ok && latencyMs !== null ? ` · ${latencyMs} ms` : '');
     setText(byId('pill-gateway'), ok && gateway ? ` · ${gateway}` : '');
     this.#drawBanner();
+  }
+
+  /** @returns {boolean} true while a planned move may go unsaid */
+  #silent(state, welcomed) {
+    const under = state === 'reconnecting' || (state === 'open' && !welcomed);
+    if (!under && this.#silentUntil > 0) {
+      this.#silentUntil = 0;
+      clearInterval(this.#timer);
+    }
+    return Date.now() < this.#silentUntil;
   }
 
   #drawBanner() {

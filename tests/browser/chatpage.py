@@ -21,16 +21,19 @@ class ChatPage:
 
     def enter(self, url, room="general"):
         """By the entry form, or, when this tab was in before, without it."""
+        self.begin(url, room)
+        self.wait_connected()
+
+    def begin(self, url, room="general"):
+        """As enter(), without waiting for the connection."""
         self.browser.open(url)
         self.wait(lambda: self.visible("#entry-form") or self.visible("#chat"), "the page is shown")
         if self.visible("#chat"):
-            self.wait_connected()
             return
         for field, value in (("#entry-name", self.user), ("#entry-room", room)):
             self.browser.clear(field)
             self.browser.type(field, value)
         self.browser.click("#entry-form button")
-        self.wait_connected()
 
     def wait(self, condition, what, timeout_s=WAIT_S):
         return until(condition, timeout_s, lambda: f"{self.user}: {what}; the page shows:\n"
@@ -61,6 +64,13 @@ class ChatPage:
         """The gateway's name, the last part of `Connected · 12 ms · gw-2`; None while away."""
         parts = self.pill.split(" · ")
         return parts[-1] if parts[0] == "Connected" and len(parts) == 3 else None
+
+    @property
+    def place(self):
+        """Gateway and connection, which each gateway counts for itself; None while away. With the
+        details open only."""
+        gateway = self.gateway
+        return gateway and (gateway, self.text("#facts dd:nth-of-type(3)"))
 
     @property
     def online(self):
@@ -106,10 +116,9 @@ class ChatPage:
     def drop_connection(self):
         """Cuts the link and waits until the page is back."""
         self.open_details()
-        before = self.text("#facts dd:nth-of-type(3)")
+        before = self.place
         self.browser.click("#drop")
-        self.wait(lambda: self.gateway and self.text("#facts dd:nth-of-type(3)") != before,
-                  "is back on a new connection", 30)
+        self.wait(lambda: self.place not in (None, before), "is back on a new connection", 30)
         self.close_details()
 
     def record_pill(self, say_when_lost=None):
@@ -132,6 +141,32 @@ class ChatPage:
             window.pillObserver.observe(words,
               { childList: true, characterData: true, subtree: true });
             """, say_when_lost)
+
+    def record_banner(self):
+        """Writes down every title that the banner shows from now on."""
+        self.browser.run("""
+            const banner = document.getElementById('banner');
+            window.bannerTexts = [];
+            window.bannerObserver?.disconnect();
+            window.bannerObserver = new MutationObserver(() => {
+              if (!banner.hidden) {
+                window.bannerTexts.push(document.getElementById('banner-title').textContent);
+              }
+            });
+            window.bannerObserver.observe(banner,
+              { attributes: true, childList: true, characterData: true, subtree: true });
+            """)
+
+    @property
+    def banner_texts(self):
+        return self.browser.run("return window.bannerTexts")
+
+    def sleep(self, seconds):
+        """The page's clock jumps ahead, as after the lid was closed for so long; returns how to put
+        it back. Timers are late then, and nothing was heard for as long."""
+        self.browser.run("const real = window.realNow ??= Date.now;"
+                         "const [ms] = arguments; Date.now = () => real() + ms", seconds * 1000)
+        return lambda: self.browser.run("Date.now = window.realNow")
 
     @property
     def pill_texts(self):

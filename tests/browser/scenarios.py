@@ -9,7 +9,8 @@ import urllib.parse
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lib"))
 
 import ws
-from wait import holds
+from cluster import Cluster
+from wait import holds, until
 from webdriver import ENTER, ESCAPE, SHIFT
 
 HOSTILE_TEXT = ('<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>'
@@ -18,9 +19,10 @@ HOSTILE_NAME = "<i>mallory</i>"
 
 
 class Visit:
-    """alice and bob: ChatPage; screenshots: a folder or None."""
+    """build: a folder with parley; alice and bob: ChatPage; screenshots: a folder or None."""
 
-    def __init__(self, cluster, alice, bob, screenshots):
+    def __init__(self, build, cluster, alice, bob, screenshots):
+        self.build = build
         self.cluster = cluster
         self.alice = alice
         self.bob = bob
@@ -237,6 +239,71 @@ def a_killed_gateway_is_replaced_and_nothing_is_said_twice(visit):
     dead.restart()
 
 
+def a_gateway_that_shuts_down_is_left_without_a_word(visit):
+    visit.apart()
+    leaving = visit.gateway_of(visit.alice)
+    visit.alice.record_pill()
+    visit.alice.record_banner()
+    leaving.terminate()
+    said = [f"said while a gateway leaves, {number}" for number in range(5)]
+    for text in said:
+        visit.bob.say(text)
+    visit.alice.say("said by one who moves")
+    visit.alice.wait(lambda: visit.alice.gateway not in (None, leaving.name), "has moved", 30)
+    for text in [*said, "said by one who moves"]:
+        for page in visit.both:
+            page.wait_message(text)
+    visit.alice.wait_delivered("said by one who moves")
+    assert set(visit.alice.pill_texts) <= {"Connected"}, visit.alice.pill_texts
+    assert visit.alice.banner_texts == [], visit.alice.banner_texts
+    for page in visit.both:
+        seen = [text for text in page.messages if text in said]
+        assert seen == said, f"{page.user} sees each once and in order: {seen}"
+    assert leaving.wait_exit(10) == 0
+    leaving.start()
+    leaving.wait_ready()
+    visit.apart()
+    both_see_who_is_online(visit)
+
+
+def a_laptop_that_slept_for_an_hour_is_back_at_once(visit):
+    visit.alice.open_details()
+    before = visit.alice.wait(lambda: visit.alice.place, "is connected")
+    wake_up = visit.alice.sleep(3600)
+    try:
+        visit.alice.wait(lambda: visit.alice.place not in (None, before),
+                         "is on a new connection after the next tick of its clock", 10)
+    finally:
+        wake_up()
+    visit.alice.close_details()
+    visit.bob.say("good morning")
+    visit.alice.wait_message("good morning")
+    assert visit.alice.messages.count("good morning") == 1
+    visit.apart()
+    both_see_who_is_online(visit)
+
+
+def a_full_gateway_is_waited_for_beyond_all_tries(visit):
+    with Cluster(visit.build, gateways=1, redis=False, haproxy=False,
+                 settings={"client.max_connections": "1"}) as small:
+        gateway = small.gateways[0]
+        with ws.Client(gateway.port) as seated:
+            seated.join("general", "carol")
+            visit.bob.begin(f"{gateway.url}/#general")
+            visit.bob.wait(lambda: visit.bob.text("#banner-title") == "No connection.",
+                           "says that there is no connection")
+
+            def refusals():
+                return gateway.metrics().total("parley_handshakes_rejected_total", reason="full")
+            before = refusals()
+            until(lambda: refusals() >= before + 4, 60, "bob asks again, and why", every_s=0.2)
+            assert "(try 1 of 5)" in visit.bob.text("#banner-text"), "no refusal counts as a try"
+        visit.bob.wait_connected()
+    visit.bob.enter(visit.cluster.url + "/?back#general")
+    visit.apart()
+    both_see_who_is_online(visit)
+
+
 def after_five_tries_it_asks_and_a_refresh_keeps_what_was_unsent(visit):
     text = "kept over a refresh"
     visit.alice.wait_connected()
@@ -289,6 +356,9 @@ SCENARIOS = [
     an_address_may_name_a_gateway_of_the_same_host,
     switched_offline_it_keeps_messages_and_sends_them_once,
     a_killed_gateway_is_replaced_and_nothing_is_said_twice,
+    a_gateway_that_shuts_down_is_left_without_a_word,
+    a_laptop_that_slept_for_an_hour_is_back_at_once,
+    a_full_gateway_is_waited_for_beyond_all_tries,
     after_five_tries_it_asks_and_a_refresh_keeps_what_was_unsent,
     nothing_broke_the_pages_own_rules,
 ]

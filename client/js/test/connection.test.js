@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { isFinalClose } from '../errors.js';
-import { settle, world } from './fakes.js';
+import { Parley } from '../parley.js';
+import { FakeClock, FakePage, fakeSockets, settle, world } from './fakes.js';
 
 /** Lets the try that is planned begin. */
 async function nextTry(w) {
@@ -360,4 +361,128 @@ test('ping_measures_the_round_trip', async () => {
   assert.equal(await rtt, 12);
   assert.equal(w.client.latencyMs, 12);
   assert.deepEqual(w.events('latency').at(-1), { rttMs: 12 });
+});
+
+test('a_laptop_that_slept_for_an_hour_is_back_at_once', async () => {
+  const w = world();
+  await w.inRoom('general', { offset: 7 });
+  w.clock.sleep(3_600_000);
+  w.page.tell('wake');
+  assert.equal(w.sockets.length, 2, 'no doubt, no wait');
+  assert.equal(w.sockets[0].closed.code, 4001);
+  assert.equal(w.events('state').at(-1).attempt, 1);
+  w.socket.open();
+  await settle();
+  assert.deepEqual(w.socket.last('join').data.since, { epoch: 'e1', offset: 7 });
+  w.sockets[0].drop(1006); // The system notices, too.
+  await w.clock.advance(30_000);
+  assert.equal(w.sockets.length, 2);
+});
+
+test('late_timers_of_a_sleeper_do_not_open_a_second_socket', async () => {
+  const w = world();
+  await w.inRoom();
+  w.clock.sleep(3_600_000);
+  await w.clock.advance(0); // The watch's timer comes before the page's tick.
+  w.page.tell('wake');
+  assert.equal(w.sockets.length, 2);
+  w.socket.open();
+  await w.clock.advance(5_000);
+  assert.equal(w.sockets.length, 2);
+  assert.equal(w.client.state, 'open');
+});
+
+test('a_page_that_wakes_in_the_background_waits_until_it_is_shown', async () => {
+  const w = world();
+  await w.inRoom();
+  w.page.tell('hidden');
+  w.clock.sleep(3_600_000);
+  w.page.tell('wake');
+  assert.equal(w.sockets.length, 1);
+  assert.equal(w.events('state').at(-1).reason, 'page_hidden');
+  w.page.tell('visible');
+  assert.equal(w.sockets.length, 2);
+});
+
+test('a_hidden_page_moves_when_the_gateway_asks_it_to', async () => {
+  const w = world();
+  w.client.connect();
+  w.socket.open();
+  w.page.tell('hidden');
+  w.socket.say({ type: 'bye', data: { reason: 'drain', reconnect_in: 1_000 } });
+  await w.clock.advance(1_000);
+  assert.equal(w.sockets.length, 2, 'at its slot');
+  w.socket.open();
+  w.socket.drop(4000, 'moved');
+  await nextTry(w);
+  assert.equal(w.sockets.length, 3, 'after a close 4000');
+  w.socket.drop(1006);
+  await nextTry(w);
+  assert.equal(w.sockets.length, 3, 'but an ordinary loss waits until the page is shown');
+});
+
+test('a_move_tells_why_it_reconnects', async () => {
+  const w = world();
+  w.client.connect();
+  w.socket.open();
+  w.socket.say({ type: 'bye', data: { reason: 'drain', reconnect_in: 1_000 } });
+  await w.clock.advance(1_000);
+  const { state, code, reason } = w.events('state').at(-1);
+  assert.deepEqual([state, code, reason], ['reconnecting', 4000, 'moved']);
+});
+
+test('a_gateway_that_dies_before_the_slot_is_not_waited_for', async () => {
+  const w = world();
+  w.client.connect();
+  w.socket.open();
+  w.socket.say({ type: 'bye', data: { reason: 'drain', reconnect_in: 30_000 } });
+  w.socket.drop(1006);
+  assert.equal(w.events('state').at(-1).delayMs, 750);
+});
+
+test('a_listener_may_close_or_reconnect_at_any_state', async () => {
+  for (const state of ['connecting', 'open', 'reconnecting']) {
+    const w = world();
+    w.client.on('state', (event) => event.state === state && w.client.close());
+    w.client.connect();
+    w.socket?.open?.call(w.socket);
+    w.socket?.drop?.call(w.socket);
+    await w.clock.advance(60_000);
+    assert.equal(w.client.state, 'closed', state);
+    assert.equal(w.clock.timers, 0, state);
+    assert.ok(w.sockets.length <= 1, state);
+  }
+});
+
+test('an_address_that_comes_after_the_close_is_not_used', async () => {
+  let give;
+  const { WebSocket, sockets } = fakeSockets();
+  const clock = new FakeClock();
+  const client = new Parley(() => new Promise((resolve) => { give = resolve; }),
+    { user: 'alice', clock, page: new FakePage(), WebSocket, fetch: false });
+  client.connect();
+  await settle();
+  client.close();
+  give('ws://host/ws');
+  await clock.advance(60_000);
+  assert.equal(sockets.length, 0);
+  assert.equal(clock.timers, 0);
+});
+
+test('an_address_that_cannot_be_had_is_a_failed_try', async () => {
+  const { WebSocket, sockets } = fakeSockets();
+  const clock = new FakeClock();
+  let asked = 0;
+  const client = new Parley(async () => {
+    asked += 1;
+    if (asked === 1) {
+      throw new Error('no token today');
+    }
+    return 'ws://host/ws';
+  }, { user: 'alice', clock, page: new FakePage(), WebSocket, fetch: false, random: () => 0.5 });
+  client.connect();
+  await settle();
+  assert.equal(client.state, 'reconnecting');
+  await clock.advance(750);
+  assert.equal(sockets.length, 1);
 });

@@ -36,6 +36,11 @@ export class FakeClock {
     this.#now = end;
   }
 
+  /** The machine sleeps: time passes and no timer runs; the next advance() finds them late. */
+  sleep(ms) {
+    this.#now += ms;
+  }
+
   get timers() {
     return this.#timers.size;
   }

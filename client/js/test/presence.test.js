@@ -52,3 +52,19 @@ test('a_sample_never_differs', () => {
   presence.snapshot([{ user: 'alice', connections: 1 }], { online: 900, partial: true, nowMs: 0 });
   assert.equal(presence.differs, false);
 });
+
+test('one_who_came_and_one_who_went_right_after_the_snapshot_put_it_in_doubt', () => {
+  const presence = room('alice', 'bob');
+  presence.digest({ online: 2, joined: ['bob'], left: ['carol'] }, 500); // it had that already
+  assert.equal(presence.differs, true);
+  assert.equal(presence.doubtful, true);
+  const later = room('alice', 'bob');
+  later.digest({ online: 2, joined: ['carol'], left: ['bob'] }, 4_500);
+  assert.equal(later.doubtful, false);
+});
+
+test('our_own_coming_told_again_puts_nothing_in_doubt', () => {
+  const presence = room('alice', 'bob');
+  presence.digest({ online: 2, joined: ['bob'] }, 300);
+  assert.equal(presence.doubtful, false);
+});

@@ -222,6 +222,44 @@ test('a_room_too_large_to_list_is_a_sample', async () => {
   assert.equal(room.online, 5_000);
 });
 
+test('a_room_that_counts_and_names_nobody_is_not_asked_again', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { online: 3 });
+  w.socket.people('general', [], { online: 3 });
+  await settle();
+  w.socket.say({ type: 'presence', data: { room: 'general', online: 4, joined: [], left: [] } });
+  await w.clock.advance(10_000);
+  assert.equal(w.socket.of('presence').length, 1);
+  assert.equal(room.online, 4);
+  assert.equal(room.partial, true);
+  w.socket.say({ type: 'presence', data: { room: 'general', online: 4, more: true } });
+  await w.clock.advance(5_000);
+  assert.equal(w.socket.of('presence').length, 2, 'it begins to name');
+});
+
+test('a_list_in_doubt_is_asked_for_again_each_time_later_until_it_is_sure', async () => {
+  const w = world();
+  await w.inRoom('general', { online: 2 });
+  w.socket.people('general', [['alice', 1], ['bob', 1]], { online: 2 });
+  await settle();
+  const swap = (came, went) => w.socket.say({ type: 'presence',
+    data: { room: 'general', online: 2, joined: [came], left: [went] } });
+  swap('carol', 'bob');
+  await w.clock.advance(5_100);
+  assert.equal(w.socket.of('presence').length, 2, 'after the first doubt');
+  w.socket.people('general', [['alice', 1], ['carol', 1]], { online: 2 });
+  await settle();
+  swap('bob', 'carol');
+  await w.clock.advance(7_000);
+  assert.equal(w.socket.of('presence').length, 2, 'not so soon again');
+  await w.clock.advance(2_100);
+  assert.equal(w.socket.of('presence').length, 3);
+  w.socket.people('general', [['alice', 1], ['bob', 1]], { online: 2 });
+  await settle();
+  await w.clock.advance(10_000);
+  assert.equal(w.socket.of('presence').length, 3, 'nothing more is in doubt');
+});
+
 test('names_join_with_their_first_connection_and_leave_with_their_last', async () => {
   const w = world();
   const room = await w.inRoom();
@@ -420,4 +458,146 @@ test('the_frames_event_shows_both_directions', async () => {
   w.client.on('frames', ({ direction, text }) => frames.push([direction, JSON.parse(text).type]));
   await w.inRoom();
   assert.deepEqual(frames.slice(0, 2), [['out', 'join'], ['in', 'welcome']]);
+});
+
+test('a_reset_that_is_told_twice_is_reported_once_and_is_a_place_to_resume_from', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'gap', 'message');
+  say(w, 11);
+  const reset = () => w.socket.say({ type: 'gap', data: { room: 'general', epoch: 'e2', from: 0,
+    to: 3, why: 'reset' } });
+  await comeBack(w, { epoch: 'e2', offset: 3, recovered: false });
+  reset();
+  await comeBack(w, { epoch: 'e2', offset: 4, recovered: true });
+  assert.deepEqual(w.socket.last('join').data.since, { epoch: 'e2', offset: 3 });
+  say(w, 4);
+  assert.deepEqual(log.map(([name, { offset, why }]) => [name, offset ?? why]),
+    [['message', 11], ['gap', 'reset'], ['message', 4]]);
+});
+
+test('a_hole_right_after_a_reset_is_reported', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'gap', 'message');
+  w.socket.say({ type: 'gap', data: { room: 'general', epoch: 'e2', from: 0, to: 3,
+    why: 'reset' } });
+  say(w, 6);
+  assert.deepEqual(log.map(([name, { offset, from, to, why }]) => (
+    [name, offset ?? [from, to, why]])),
+  [['gap', [0, 3, 'reset']], ['gap', [4, 5, 'lost']], ['message', 6]]);
+});
+
+test('each_reason_of_a_gap_is_reported_with_its_offsets', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'gap');
+  const gap = (data) => w.socket.say({ type: 'gap', data: { room: 'general', ...data } });
+  gap({ epoch: 'e1', from: 11, to: 12, why: 'history' });
+  gap({ epoch: 'e1', from: 13, to: 14, why: 'slow' });
+  gap({ epoch: 'e1', from: 13, to: 14, why: 'slow' });
+  gap({ epoch: 'e2', from: 0, to: 5, why: 'reset' });
+  assert.deepEqual(log.map(([, { from, to, why }]) => [from, to, why]),
+    [[11, 12, 'history'], [13, 14, 'slow'], [0, 5, 'reset']]);
+  assert.equal(room.offset, 5);
+});
+
+test('what_comes_from_the_history_after_a_gap_is_shown_in_its_place_and_only_once', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'message', 'gap');
+  say(w, 11);
+  await comeBack(w, { offset: 20, recovered: false });
+  w.socket.say({ type: 'gap', data: { room: 'general', epoch: 'e1', from: 12, to: 18,
+    why: 'history' } });
+  [19, 20, 21].forEach((offset) => say(w, offset));
+  await comeBack(w, { offset: 21, recovered: true });
+  [20, 21, 22].forEach((offset) => say(w, offset));
+  assert.deepEqual(log.filter(([name]) => name === 'message').map(([, { offset }]) => offset),
+    [11, 19, 20, 21, 22]);
+  assert.equal(log.filter(([name]) => name === 'gap').length, 1);
+});
+
+test('a_page_from_the_back_forward_cache_resumes_its_rooms', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  say(w, 11);
+  w.page.tell('pagehide');
+  assert.equal(room.state, 'joining');
+  await w.clock.advance(60_000);
+  w.page.tell('pageshow');
+  w.socket.open();
+  await settle();
+  assert.deepEqual(w.socket.last('join').data.since, { epoch: 'e1', offset: 11 });
+});
+
+test('a_seat_that_is_taken_by_our_own_ghost_is_asked_for_again', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'error');
+  w.socket.drop(1006);
+  await w.clock.advance(w.events('state').at(-1).delayMs);
+  w.socket.open();
+  await settle();
+  w.socket.answer('join', { type: 'error', data: { code: 'room_full', message: '' } });
+  await settle();
+  assert.equal(room.state, 'joining');
+  await w.clock.advance(7_500);
+  assert.equal(w.socket.of('join').length, 2);
+  assert.deepEqual(w.socket.last('join').data.since, { epoch: 'e1', offset: 10 });
+  w.socket.welcome('general', { offset: 10, recovered: true });
+  assert.equal(room.state, 'joined');
+  assert.equal(log.length, 0);
+});
+
+test('a_full_room_that_we_were_never_in_is_a_refusal', async () => {
+  const w = world();
+  w.client.connect();
+  const joined = w.client.room('general').join();
+  w.socket.open();
+  await settle();
+  w.socket.answer('join', { type: 'error', data: { code: 'room_full', message: '' } });
+  await assert.rejects(joined, { code: 'room_full', temporary: true });
+});
+
+test('a_room_that_refuses_us_when_we_come_back_says_so_and_gives_up_what_waits', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 10 });
+  const log = collect(room, 'error');
+  w.socket.drop(1006);
+  const sent = room.send('Hi!');
+  await w.clock.advance(w.events('state').at(-1).delayMs);
+  w.socket.open();
+  await settle();
+  w.socket.answer('join', { type: 'error', data: { code: 'forbidden', message: 'no' } });
+  await assert.rejects(sent, { code: 'forbidden' });
+  assert.equal(room.state, 'denied');
+  assert.equal(log.length, 1);
+  assert.equal(w.client.pending, 0);
+});
+
+test('a_join_that_is_refused_for_now_is_not_asked_by_everybody_at_once', async () => {
+  const w = world({ random: () => 0.25 });
+  w.client.connect();
+  w.client.room('general').join();
+  w.socket.open();
+  await settle();
+  w.socket.answer('join', { type: 'error', data: { code: 'unavailable', message: '' } });
+  await w.clock.advance(1_249);
+  assert.equal(w.socket.of('join').length, 1);
+  await w.clock.advance(1);
+  assert.equal(w.socket.of('join').length, 2);
+});
+
+test('a_welcome_that_comes_after_its_time_is_as_good', async () => {
+  const w = world({ ackTimeoutMs: 2_000 });
+  w.client.connect();
+  const room = w.client.room('general');
+  room.join();
+  w.socket.open();
+  await w.clock.advance(2_000);
+  w.socket.welcome('general', { offset: 4 });
+  await w.clock.advance(10_000);
+  assert.equal(room.state, 'joined');
+  assert.equal(w.socket.of('join').length, 1);
 });

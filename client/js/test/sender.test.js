@@ -283,3 +283,122 @@ test('nothing_is_sent_for_a_room_that_refuses_us', async () => {
   await assert.rejects(sent, { code: 'forbidden' });
   assert.equal(room.state, 'denied');
 });
+
+/** What the room showed, as [offset, key]. */
+function shown(room) {
+  const seen = [];
+  room.on('message', ({ offset, key }) => seen.push([offset, key]));
+  return seen;
+}
+
+const own = (w, offset, text = 'Hi!') => w.socket.say({ type: 'chat', offset,
+  data: { room: 'general', from: 'alice', text } });
+
+test('seen_in_the_replay_and_acked_by_the_resend_it_is_one_message', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 6 });
+  const seen = shown(room);
+  room.send('Hi!', { key: 'k1' });
+  await settle();
+  await comeBack(w, { offset: 7, recovered: true });
+  own(w, 7);
+  w.socket.answer('chat', { type: 'ack', data: { room: 'general', offset: 7, epoch: 'e1' } });
+  await settle();
+  own(w, 7);
+  assert.deepEqual(seen, [[7, 'k1']]);
+  assert.equal(w.client.pending, 0);
+});
+
+test('acked_by_the_resend_before_the_replay_shows_it_it_is_one_message', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 6 });
+  const seen = shown(room);
+  room.send('Hi!', { key: 'k1' });
+  await settle();
+  await comeBack(w, { offset: 7, recovered: true });
+  w.socket.answer('chat', { type: 'ack', data: { room: 'general', offset: 7, epoch: 'e1' } });
+  await settle();
+  own(w, 7);
+  assert.deepEqual(seen, [[7, 'k1']]);
+});
+
+test('said_again_after_a_reset_it_keeps_its_key', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 6 });
+  const seen = shown(room);
+  room.send('Hi!', { key: 'k1' });
+  await settle();
+  own(w, 7); // Its ack is lost, and so is, with the key, what Redis had not saved.
+  await comeBack(w, { epoch: 'e2', offset: 6, recovered: false });
+  assert.equal(w.socket.last('chat').data.key, 'k1');
+  own(w, 7);
+  w.socket.answer('chat', { type: 'ack', data: { room: 'general', offset: 7, epoch: 'e2' } });
+  await settle();
+  assert.deepEqual(seen, [[7, 'k1'], [7, 'k1']]);
+  assert.equal(states(w, 'k1').at(-1), 'delivered');
+});
+
+test('sent_again_after_a_loss_they_keep_their_order', async () => {
+  const w = world();
+  const room = await w.inRoom();
+  ['one', 'two', 'three'].forEach((text) => room.send(text));
+  await settle();
+  w.socket.say({ type: 'ack', id: w.socket.of('chat')[0].id, data: {} });
+  await settle();
+  w.socket.drop(1006);
+  room.send('four');
+  await w.clock.advance(w.events('state').at(-1).delayMs);
+  w.socket.open();
+  await settle();
+  w.socket.welcome('general');
+  await settle();
+  assert.deepEqual(w.socket.of('chat').map(({ data }) => data.text), ['two', 'three', 'four']);
+});
+
+test('a_gateway_that_knows_of_no_membership_is_joined_again_without_a_storm', async () => {
+  const w = world();
+  const room = await w.inRoom('general', { offset: 6 });
+  const sent = room.send('Hi!', { key: 'k1' });
+  await settle();
+  w.socket.answer('chat', { type: 'error', data: { code: 'not_joined', message: '' } });
+  await settle();
+  assert.equal(w.socket.of('chat').length, 1);
+  assert.deepEqual(w.socket.last('join').data.since, { epoch: 'e1', offset: 6 });
+  w.socket.welcome('general', { offset: 6, recovered: true });
+  await w.clock.advance(1_000);
+  assert.deepEqual(w.socket.of('chat').map(({ data }) => data.key), ['k1', 'k1']);
+  w.socket.answer('chat', { type: 'ack', data: { room: 'general', offset: 7, epoch: 'e1' } });
+  assert.equal((await sent).offset, 7);
+});
+
+test('after_a_long_sleep_nothing_is_sent_whose_key_may_be_forgotten', async () => {
+  const w = world();
+  const room = await w.inRoom();
+  const tried = room.send('tried', { key: 'k1' });
+  await settle();
+  w.socket.drop(1006);
+  const never = room.send('never tried', { key: 'k2' });
+  w.clock.sleep(3_600_000);
+  w.page.tell('wake');
+  w.socket.open();
+  await settle();
+  w.socket.welcome('general'); // Faster than any timer.
+  await settle();
+  assert.equal(w.socket.of('chat').length, 0);
+  await assert.rejects(tried, { code: 'expired', message: /may have been said/ });
+  await assert.rejects(never, { code: 'expired', message: /could not be sent/ });
+});
+
+test('two_pages_with_one_queue_send_the_same_keys', async () => {
+  const storage = new FakeStorage();
+  const first = world({ storage });
+  const room = await first.inRoom();
+  first.page.tell('offline');
+  room.send('Hi!', { key: 'k1' });
+  await settle();
+  const copy = new FakeStorage(); // Duplicating a tab copies its session's storage.
+  storage.items.forEach((value, key) => copy.setItem(key, value));
+  const second = world({ storage: copy });
+  await second.inRoom();
+  assert.deepEqual(second.socket.of('chat').map(({ data }) => data.key), ['k1']);
+});
