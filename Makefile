@@ -8,12 +8,20 @@ BUILD    ?= build
 GATEWAYS ?= 3
 PORT     ?= 8080
 SUITES   ?=
+REPEATS  ?= 3
+N        ?= 10000
+ROWS     ?=
+SEED     ?= 1
+SEEDS    ?= 1
 
 # `make CC=clang` reaches CMake; make's own default, cc, leaves the choice to CMake.
 ifneq ($(origin CC),default)
 COMPILER := -DCMAKE_C_COMPILER=$(CC)
 endif
 CONFIGURE = cmake -S . -B $(1) $(COMPILER) $(2) >/dev/null
+# `$(call BENCH,MODE)`: what a benchmark needs is built, then it runs.
+BENCH     = $(call CONFIGURE,$(BUILD),) && cmake --build $(BUILD) --target parley floor -j$(JOBS) && \
+            tests/bench/run --build $(BUILD) $(1)
 JOBS     := $(shell nproc 2>/dev/null || echo 2)
 
 build: ## build/parley, the gateway (this is what plain `make` does)
@@ -39,10 +47,32 @@ test-all: ## the same and the long ones
 	@deploy/setup.sh build run test
 	@exec tests/run --long $(SUITES)
 
+chaos: ## faults under load, half an hour; writes tests/chaos/README.md (ROWS=F2 SEEDS=50 SEED=1: these, no table)
+	@deploy/setup.sh build run test
+	@$(MAKE) build
+	@tests/chaos/run --build $(BUILD) --seed $(SEED) --seeds $(SEEDS) \
+	    $(if $(ROWS),--only $(ROWS),--report tests/chaos/README.md)
+
 asan: ## build/asan/parley: with the address and undefined-behaviour sanitizers
 	@deploy/setup.sh build
 	@$(call CONFIGURE,$(BUILD)/asan,-DSANITIZE=address$(comma)undefined)
 	@cmake --build $(BUILD)/asan --target parley -j$(JOBS)
+
+bench: ## Parley beside its peers and two floors, about 20 minutes; writes tests/bench/RESULTS.md (REPEATS=3)
+	@deploy/setup.sh build run bench
+	@$(call BENCH,full --repeats $(REPEATS))
+
+bench-quick: ## Parley and the floors alone, in a minute
+	@deploy/setup.sh build run
+	@$(call BENCH,quick)
+
+bench-drops: ## links that are cut for two seconds again and again; writes tests/bench/DROPS.md
+	@deploy/setup.sh build run bench
+	@$(call BENCH,drops)
+
+bench-idle: ## N=10000 connections that say nothing; writes tests/bench/IDLE.md
+	@deploy/setup.sh build run
+	@$(call BENCH,idle --connections $(N))
 
 lint: ## the static checks alone: layers, format, tidy, style, shell and proxy configuration
 	@deploy/setup.sh build run test
@@ -68,4 +98,4 @@ help: ## this list
 
 comma := ,
 .DEFAULT_GOAL := build
-.PHONY: build run dev test test-all asan lint format docs install clean help
+.PHONY: build run dev test test-all chaos asan bench bench-quick bench-drops bench-idle lint format docs install clean help

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# Installs what is missing of the sets named as arguments: build, run, test.
+# Installs what is missing of the sets named as arguments: build, run, test, bench.
 # A thing counts as there when its probe finds it, wherever it came from; only what is missing is installed.
 set -eu
 
@@ -28,8 +28,22 @@ test  clang           command:clang
 test  clang-format    command:clang-format
 test  clang-tidy      command:clang-tidy
 test  nodejs          command:node
+test  spin            command:spin
 test  chromium        command:chromium
 test  chromium-driver command:chromedriver
+test  valgrind        command:callgrind_control
+test  iproute2        command:ip
+test  iptables        command:iptables
+bench nodejs          command:node
+bench npm             command:npm
+bench python3-fastapi    python:fastapi
+bench python3-uvicorn    python:uvicorn
+bench python3-websockets python:websockets
+bench python3-httptools  python:httptools
+bench python3-uvloop     python:uvloop
+bench python3-redis      python:redis
+bench python3-hiredis    python:hiredis
+bench libnginx-mod-nchan nginx:ngx_nchan_module.so
 "
 
 say() { echo "set-up: $*" >&2; }
@@ -42,6 +56,9 @@ present() {
     case $1 in
     command:*) command -v "${1#*:}" >/dev/null 2>&1 ;;
     pc:*) pkg-config --exists "${1#*:}" 2>/dev/null ;;
+    # Debian's packages are for Debian's Python, whichever else comes first on the path.
+    python:*) /usr/bin/python3 -c "import ${1#*:}" 2>/dev/null ;;
+    nginx:*) [ -e "/usr/lib/nginx/modules/${1#*:}" ] || [ -e "/usr/share/nginx/modules/${1#*:}" ] ;;
     header:*) echo "#include <${1#*:}>" | cc -E -x c - >/dev/null 2>&1 ;;
     esac
 }
