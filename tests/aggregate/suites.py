@@ -182,14 +182,20 @@ def javascript(context, log):
     return Result(passed, failed)
 
 
+def model(context, log):
+    """Needs nothing that is built here."""
+    code, text = command.run(["python3", "tests/model/run"], log, 600)
+    return summary(text, code)
+
+
 # ---- whole programs
 
-def script(path, kind, timeout_s, quick=(), options=()):
+def script(path, kind, timeout_s, quick=(), options=(), targets=("parley",)):
     """A suite of its own, told where the build is. quick: what it is told unless the long tests are wanted."""
     def run(context, log):
         if not os.path.exists(path):
             return Result(0, 1, [f"there is no {path}"])
-        if not build(context, kind, ["parley"], log):
+        if not build(context, kind, targets, log):
             return Result(0, 1, [f"the {kind} build failed"])
         extra = [] if context.long else quick
         code, text = command.run(["python3", path, "--build", context.folder(kind), *options, *extra],
@@ -206,8 +212,15 @@ ALL = (
     Suite("tidy", "check", tidy, "clang-tidy"),
     Suite("asan", "build", unit("asan"), "unit tests under address and undefined-behaviour sanitizers"),
     Suite("js", "check", javascript, "the browser library's unit tests"),
+    Suite("model", "check", model, "recovery and leases as models, every state"),
     Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
     Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"]), "the same, optimized"),
+    Suite("chaos", "alone", script("tests/chaos/run", "plain", 240, options=["--selection", "ci"]),
+          "faults under load, the short ones, and whether the checker sees planted faults"),
+    Suite("instructions", "alone", script("tests/bench/instructions", "plain", 120),
+          "instructions for a delivery, a chat and a join, against stored limits"),
+    Suite("bench", "alone", script("tests/bench/run", "plain", 120, options=["quick"], targets=("parley", "floor")),
+          "the benchmarks run: Parley and the floors, a minute"),
     Suite("browser", "alone", script("tests/browser/run", "plain", 200), "two pages in a real browser"),
 )
