@@ -32,6 +32,7 @@ test  spin            command:spin
 test  chromium        command:chromium
 test  chromium-driver command:chromedriver
 test  valgrind        command:callgrind_control
+test  faketime        command:faketime
 test  iproute2        command:ip
 test  iptables        command:iptables
 bench nodejs          command:node

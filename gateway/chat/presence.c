@@ -436,6 +436,16 @@ bool presence_settled(const struct presence *p)
     return !p->calling && !has_changes(p);
 }
 
+/* Names that no digest told: clients ask. Before the first digest nobody was told anything. */
+static void note_missed(struct presence *p)
+{
+    if (p->others.missed && p->told_ms != 0 && mode(p) == CONFIG_PRESENCE_FULL) {
+        p->more = true;
+        touch(p);
+    }
+    p->others.missed = false;
+}
+
 void presence_on_digest(struct presence *p, const struct bus_register *reg,
                         const struct bus_name *names, size_t count)
 {
@@ -445,6 +455,7 @@ void presence_on_digest(struct presence *p, const struct bus_register *reg,
     for (size_t i = 0; i < count; i++) {
         tell(p, names[i].mark, names[i].user);
     }
+    note_missed(p);
     touch(p);
 }
 
@@ -457,6 +468,7 @@ void presence_on_state(struct presence *p, const struct bus_room_state *state, b
 {
     struct str self = bus_gateway_id(p->ctx->bus);
     registers_on_state(&p->others, state, self, now_ms(p));
+    note_missed(p);
     const struct bus_register *own = registers_find(state->registers, state->register_count, self);
     uint64_t version = own != NULL ? own->version : 0;
     uint64_t count = own != NULL ? own->count : 0;
@@ -491,6 +503,7 @@ static void check_own(struct presence *p, const struct bus_check *check)
 void presence_on_check(struct presence *p, const struct bus_check *check)
 {
     registers_on_check(&p->others, check, bus_gateway_id(p->ctx->bus), now_ms(p));
+    note_missed(p);
     check_own(p, check);
     if (presence_online(p) != p->told_online) {
         touch(p);

@@ -70,6 +70,8 @@ bool registers_set(struct registers *r, const struct bus_register *reg, uint64_t
     }
     if (e == NULL) {
         e = add(r, reg->gateway);
+    } else if (e->count > 0 && reg->version > e->version + 1) {
+        r->missed = true; /* each digest counts one up; a room that was closed there begins anew */
     }
     r->online += reg->count - e->count;
     e->count = reg->count;
@@ -91,8 +93,8 @@ static void set_all(struct registers *r, const struct bus_register *list, size_t
                     struct str self, uint64_t now_ms)
 {
     for (size_t i = 0; i < count; i++) {
-        if (!str_equal(list[i].gateway, self)) {
-            (void)registers_set(r, &list[i], now_ms);
+        if (!str_equal(list[i].gateway, self) && registers_set(r, &list[i], now_ms)) {
+            r->missed = true;
         }
     }
 }
@@ -105,6 +107,7 @@ void registers_on_state(struct registers *r, const struct bus_room_state *state,
         bool found =
             registers_find(state->registers, state->register_count, str_from(e->gateway)) != NULL;
         if (!found && (!e->fresh || e->count == 0)) {
+            r->missed = r->missed || e->count > 0;
             forget(r, e);
         }
     }
@@ -119,6 +122,7 @@ void registers_on_check(struct registers *r, const struct bus_check *check, stru
         bool found = e->count == 0 || registers_find(check->registers, check->register_count,
                                                      str_from(e->gateway)) != NULL;
         if (!found && e->missing) {
+            r->missed = true;
             forget(r, e);
         } else {
             e->missing = !found;

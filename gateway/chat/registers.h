@@ -13,6 +13,7 @@ struct registers {
     struct registers_entry *entries; /* owned */
     size_t count;
     uint64_t online; /* the sum of their counts */
+    bool missed;     /* counts changed by more than digests told; the owner clears it */
 };
 
 void registers_fini(struct registers *r);

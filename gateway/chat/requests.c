@@ -305,8 +305,10 @@ static void do_signal(struct session *s, const struct request *r)
                &a->call);
 }
 
+/* `online` is as of the answer, not of the asking: digests told it meanwhile. */
 static void on_members(struct session *s, struct ask *a, const struct bus_result *result)
 {
+    const struct room_member *in = session_member(s, ask_name(a));
     if (result->err != BUS_OK) {
         bool strange = result->err == BUS_BAD_CURSOR;
         session_error(s, ask_id(a), ask_error(result->err),
@@ -316,7 +318,7 @@ static void on_members(struct session *s, struct ask *a, const struct bus_result
     struct message_members m = {.id = ask_id(a),
                                 .room = ask_name(a),
                                 .cursor = result->cursor,
-                                .online = a->online,
+                                .online = in != NULL ? room_online(in->room) : a->online,
                                 .members = result->members,
                                 .count = result->member_count};
     m.users = a->first_page && result->cursor.len == 0 ? m.count : 0; /* each stands once */

@@ -46,7 +46,7 @@ struct ask {
     struct session *session; /* NULL: it is gone */
     void (*answer)(struct session *s, struct ask *a, const struct bus_result *result);
     uint64_t ts;
-    uint64_t online;           /* presence: as of the asking */
+    uint64_t online;           /* presence: as of the asking, for one who left since */
     bool first_page;           /* presence */
     uint64_t limit;            /* history: messages asked for */
     struct bus_position asked; /* history: the epoch, and the newest offset then */

@@ -141,7 +141,8 @@ def unit(kind):
         code, text = command.run(["ctest", "--show-only=json-v1"], log, 60, cwd=context.folder(kind))
         tests = [t for t in json.loads(text)["tests"] if t["name"].startswith("unit/")] if code == 0 else []
         result = Result()
-        with concurrent.futures.ThreadPoolExecutor(int(JOBS)) as pool:
+        # More at once than there are processors: the longest of them mostly wait for time to pass.
+        with concurrent.futures.ThreadPoolExecutor(2 * int(JOBS)) as pool:
             runs = [(t["name"], pool.submit(_unit_program, t, log)) for t in tests]
             for name, future in runs:
                 _add_check(result, name, *future.result())
@@ -216,7 +217,7 @@ ALL = (
     Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
     Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"]), "the same, optimized"),
-    Suite("chaos", "alone", script("tests/chaos/run", "plain", 240, options=["--selection", "ci"]),
+    Suite("chaos", "alone", script("tests/chaos/run", "plain", 300, options=["--selection", "ci"]),
           "faults under load, the short ones, and whether the checker sees planted faults"),
     Suite("instructions", "alone", script("tests/bench/instructions", "plain", 120),
           "instructions for a delivery, a chat and a join, against stored limits"),

@@ -150,7 +150,26 @@ START_TEST(online_is_the_own_members_and_every_register)
     digest("c", 2, 0, "-carl");
     ck_assert_uint_eq(presence_online(&presence), 12);
     fake_time_pass(INTERVAL_MS);
-    expect_told(DIGEST(12, "\"bob\"", "\"carl\""));
+    expect_told(DIGEST_MORE(12, "\"bob\"", "\"carl\"")); /* 15 whom no digest named */
+    end();
+}
+END_TEST
+
+START_TEST(a_digest_that_was_missed_makes_clients_ask)
+{
+    start_with_alice();
+    digest("b", 5, 1, "+bob");
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(2, "\"bob\"", ""));
+    digest("b", 7, 2, "+carl -dave"); /* 6 named dave, and somebody else perhaps */
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST_MORE(3, "\"carl\"", "\"dave\""));
+    digest("b", 8, 0, "-bob -carl");
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(1, "", "\"bob\",\"carl\""));
+    digest("b", 5000, 1, "+bob"); /* closed and opened there since: versions began anew */
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(2, "\"bob\"", ""));
     end();
 }
 END_TEST
@@ -738,7 +757,7 @@ START_TEST(a_check_makes_up_for_digests_that_were_lost)
     CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2});
     ck_assert_uint_eq(presence_online(&presence), 3); /* c is gone */
     fake_time_pass(INTERVAL_MS);
-    expect_told(DIGEST(3, "", ""));
+    expect_told(DIGEST_MORE(3, "", "")); /* whoever it was: clients ask */
     digest("c", 6, 1, "");
     CHECKED(1, {STR("gw"), presence.version, 1}, {STR("b"), 6, 2});
     digest("c", 7, 1, ""); /* it lives */
@@ -850,7 +869,7 @@ END_TEST
 
 UNIT_MAIN(
     "presence", online_is_the_own_members_and_every_register,
-    a_lower_version_never_replaces_a_higher_one,
+    a_digest_that_was_missed_makes_clients_ask, a_lower_version_never_replaces_a_higher_one,
     a_state_that_was_read_before_a_gateway_left_does_not_bring_it_back,
     a_gateway_that_the_state_does_not_have_is_forgotten_unless_its_digest_is_newer,
     what_happens_within_an_interval_is_one_change_and_one_digest,

@@ -450,6 +450,22 @@ START_TEST(a_presence_request_hears_of_joins_that_were_not_told_yet)
 }
 END_TEST
 
+START_TEST(a_presence_answer_has_the_number_of_now_not_of_the_asking)
+{
+    start();
+    struct ws_conn *bob = world_join(&world, "bob", "general");
+    fake_ws_say(alice, "{\"type\":\"presence\",\"data\":{\"room\":\"general\"}}");
+    fake_ws_say(bob, "{\"type\":\"leave\",\"data\":{\"room\":\"general\"}}");
+    (void)fake_ws_heard(alice);
+    fake_bus_done(fake_bus_asked_like("members general - 100"),
+                  &(struct bus_result){.err = BUS_OK});
+    ck_assert_str_eq(fake_ws_heard(alice),
+                     "\n{\"type\":\"presence\",\"data\":{\"room\":\"general\",\"online\":1,"
+                     "\"members\":[]}}");
+    fake_bus_settle();
+    end();
+}
+END_TEST
 START_TEST(a_presence_request_that_makes_no_sense_is_refused)
 {
 #define BAD_LIMIT ERROR("bad_envelope", "limit is a whole number from 1 to 1000")
@@ -652,6 +668,7 @@ UNIT_MAIN("requests", what_is_no_envelope_is_answered_by_why,
           a_direct_or_signal_that_makes_no_sense_is_refused,
           a_signal_reaches_the_others_not_its_sender, a_presence_request_is_answered_by_a_page,
           a_presence_request_hears_of_joins_that_were_not_told_yet,
+          a_presence_answer_has_the_number_of_now_not_of_the_asking,
           a_presence_request_that_makes_no_sense_is_refused,
           who_asks_a_room_that_names_nobody_hears_the_number,
           where_only_the_server_publishes_members_may_not, leaving_always_succeeds,
