@@ -89,6 +89,8 @@ static struct event_base *new_base(void)
 
 struct loop *loop_new(void)
 {
+    /* libevent's own answer to running out of memory is an event that does not exist. */
+    event_set_mem_functions(xmalloc, xrealloc, free);
     struct loop *l = xcalloc(1, sizeof(*l));
     l->base = new_base();
     l->time = xcalloc(1, sizeof(*l->time));

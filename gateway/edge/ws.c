@@ -13,8 +13,10 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-/* How long a close frame of ours may wait for the peer's. */
+/* How long a close frame of ours may wait for the peer's; and for that of one who is silent anyway.
+ */
 #define CLOSE_WAIT_MS 2000
+#define SILENT_CLOSE_WAIT_MS 250
 
 /* A WebSocket PING (RFC 6455, section 5.5.2) and the message {"type":"ping"}, as one write: a
  * browser page answers the message, any other client at least the frame. The PING has a payload,
@@ -364,7 +366,8 @@ void ws_close(struct ws_conn *c, enum close_reason reason)
     conn_add_own(c, (struct str){(const char *)frame, 4 + word.len});
     c->closing = true;
     c->reason = reason;
-    wheel_start(c->ws->wheel, &c->timer, CLOSE_WAIT_MS);
+    wheel_start(c->ws->wheel, &c->timer,
+                reason == CLOSE_HEARTBEAT ? SILENT_CLOSE_WAIT_MS : CLOSE_WAIT_MS);
     if (reason == CLOSE_SLOW) {
         LOG(INFO, SLOW_CONSUMER, F_HEX("conn", c->id), F_STR("ip", ws_conn_ip(c)),
             F_NUM("backlog", conn_backlog(c)));

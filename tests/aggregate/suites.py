@@ -134,12 +134,15 @@ def tidy(context, log):
 
 # ---- unit tests
 
-def unit(kind):
+def unit(kind, briefly=False):
+    """briefly: without those that mostly wait, unless the long tests are wanted; another suite has them."""
     def run(context, log):
         if not build(context, kind, ["parley", "unit_tests"], log):
             return Result(0, 1, [f"the {kind} build failed"])
         code, text = command.run(["ctest", "--show-only=json-v1"], log, 60, cwd=context.folder(kind))
         tests = [t for t in json.loads(text)["tests"] if t["name"].startswith("unit/")] if code == 0 else []
+        if briefly and not context.long:
+            tests = [t for t in tests if _unit_timeout(t) <= UNIT_TIMEOUT_S]
         result = Result()
         # More at once than there are processors: the longest of them mostly wait for time to pass.
         with concurrent.futures.ThreadPoolExecutor(2 * int(JOBS)) as pool:
@@ -150,9 +153,15 @@ def unit(kind):
     return run
 
 
+UNIT_TIMEOUT_S = 60  # what tests/CMakeLists.txt gives a test that asks for nothing else
+
+
+def _unit_timeout(test):
+    return next((p["value"] for p in test.get("properties", []) if p["name"] == "TIMEOUT"), UNIT_TIMEOUT_S)
+
+
 def _unit_program(test, log):
-    timeout = next((p["value"] for p in test.get("properties", []) if p["name"] == "TIMEOUT"), 60)
-    return command.run(test["command"], log, timeout, env=SANITIZER_ENV)
+    return command.run(test["command"], log, _unit_timeout(test), env=SANITIZER_ENV)
 
 
 def _add_check(result, name, code, text):
@@ -207,7 +216,7 @@ def script(path, kind, timeout_s, quick=(), options=(), targets=("parley",)):
 
 ALL = (
     Suite("lint", "check", lint, "layers, style, format, shipped configurations"),
-    Suite("unit", "build", unit("plain"), "unit tests, optimized"),
+    Suite("unit", "build", unit("plain", briefly=True), "unit tests, optimized"),
     Suite("product", "build", product, "hardening, generated documentation"),
     Suite("clang", "check", clang, "clang builds it without a warning"),
     Suite("tidy", "check", tidy, "clang-tidy"),
@@ -216,7 +225,8 @@ ALL = (
     Suite("model", "check", model, "recovery and leases as models, every state"),
     Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
-    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"]), "the same, optimized"),
+    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "4"]),
+          "the same, optimized"),
     Suite("chaos", "alone", script("tests/chaos/run", "plain", 300, options=["--selection", "ci"]),
           "faults under load, the short ones, and whether the checker sees planted faults"),
     Suite("instructions", "alone", script("tests/bench/instructions", "plain", 120),

@@ -226,6 +226,9 @@ class Load:
         while True:
             await asyncio.sleep(PROBE_EVERY_S)
             for name, client in self.observers.items():
+                if client.stays_away:
+                    self._probes.pop(name, None)  # it left before the answer came
+                    continue
                 asked = self._probes.get(name)
                 if asked and self._loop.time() - asked[1] < PROBE_LOST_S and client.connected:
                     continue

@@ -4,6 +4,7 @@
     line = Proxy(("127.0.0.1", redis_port), seed=7)
     line.slow(20, 5)            # each way takes 20 ms, give or take 5; the order stays
     line.chop = True            # single bytes
+    line.narrow(20_000)         # so many bytes a second, each way of each connection
     line.hold("up")             # what the caller says is taken, and does not arrive; "down": the answers
     line.hold()                 # both: each side believes in a connection that carries nothing
     line.reset(); line.cut()    # every connection ends with RST, or with FIN
@@ -27,6 +28,7 @@ READ_BYTES = 65536
 # Of one read at most so many bytes travel alone, at a place that the seed picks: every boundary is met
 # over time, and a busy line still costs less than a core.
 CHOP_BYTES = 64
+NARROW_PER_S = 20  # pieces in which a narrow line writes
 # What a held line takes before it stops to read.
 HELD_CHUNKS = 1024
 END, BROKEN = "end", "broken"
@@ -42,6 +44,7 @@ class Proxy:
         self.accepted = 0
         self.chop = False
         self._delay_s, self._jitter_s = 0.0, 0.0
+        self._bytes_per_s = None
         self._random = random.Random(f"line {seed}")
         self._lines, self._tasks = set(), set()
         self._loop = asyncio.new_event_loop()
@@ -56,6 +59,10 @@ class Proxy:
     def slow(self, delay_ms, jitter_ms=0):
         self._delay_s, self._jitter_s = delay_ms / 1000, jitter_ms / 1000
 
+    def narrow(self, bytes_per_s):
+        """None: as wide as it goes."""
+        self._bytes_per_s = bytes_per_s
+
     def hold(self, *ways):
         """Connections made from now on are held, too."""
         self._gate(ways or WAYS, False)
@@ -63,6 +70,7 @@ class Proxy:
     def mend(self):
         self.chop = False
         self.slow(0)
+        self.narrow(None)
         self._gate(WAYS, True)
 
     def reset(self):
@@ -162,12 +170,23 @@ class Proxy:
                 return
 
     async def _write(self, writer, data):
-        first = self._random.randrange(max(1, len(data) - CHOP_BYTES + 1)) if self.chop else 0
-        last = min(first + CHOP_BYTES, len(data)) if self.chop else 0
-        pieces = [data[:first], *(data[i:i + 1] for i in range(first, last)), data[last:]]
-        for piece in filter(None, pieces):
+        for piece in self._pieces(data):
             writer.write(piece)
             await writer.drain()
+            if self._bytes_per_s:
+                await asyncio.sleep(len(piece) / self._bytes_per_s)
+
+    def _pieces(self, data):
+        """What is written at a time; asked anew for each, since the line may be mended in between."""
+        first = self._random.randrange(max(1, len(data) - CHOP_BYTES + 1)) if self.chop else 0
+        last = min(first + CHOP_BYTES, len(data)) if self.chop else 0
+        at = 0
+        while at < len(data):
+            end = first if at < first else at + 1 if at < last else len(data)
+            if self._bytes_per_s:
+                end = min(end, at + max(1, self._bytes_per_s // NARROW_PER_S))
+            yield data[at:end]
+            at = end
 
 
 def _end(writer, broken):

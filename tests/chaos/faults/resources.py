@@ -12,7 +12,7 @@ from rows import NotRun, row
 from wait import until
 
 FILES = 256
-LOAD_WITHOUT_TALK_CPU = 0.05
+CALM_CPU = 0.05
 CGROUP = "/sys/fs/cgroup/memory"
 MEMORY_MB = 64
 CROWD = 400
@@ -91,8 +91,8 @@ def _expect_calm(chaos, victim):
     text = victim.log(log)
     chaos.measure("CPU while full, %", 100 * busy)
     chaos.measure("lines of log a second while full", text.count("\n") / seconds)
-    chaos.expect(busy < LOAD_WITHOUT_TALK_CPU, f"{busy:.0%} of a CPU while nobody can come in")
-    chaos.expect(text.count("\n") <= seconds, f"{text.count(chr(10))} lines of log in {seconds:.1f} s:\n{text[:1500]}")
+    chaos.expect(busy < CALM_CPU, f"{busy:.0%} of a CPU while nobody can come in")
+    chaos.expect(text.count("\n") <= seconds, f"more than a line of log a second:\n{text[:1500]}")
 
 
 def _comes_in(port):
@@ -175,7 +175,8 @@ def _squeeze(chaos, victim, cgroup):
     chaos.load.padding = 60
 
 
-@row("F35", "two busy programs a core beside gateways of low priority, 12 s", settle_s=8, calm_s=8, load={"chats_per_s": 80})
+@row("F35", "two busy programs a core beside gateways of low priority, 12 s", settle_s=8, calm_s=8,
+     load={"chats_per_s": 80})
 def starved(chaos):
     before = _false_alarms(chaos)
     try:

@@ -8,9 +8,9 @@ from rows import row
 from wait import until
 
 HOLD_S = 3
-GROWTH_MB = 16
+GROWTH_MB = 80  # at the most: a reply of each of two links may have 32 MB, as a page of history may need
 TRIES_PER_S = 5  # of each of a gateway's two links, at most; it waits longer and longer
-LOG_LINES_PER_S = 4
+LOG_LINES_PER_S = 6  # one a try, and what the loss of the links means
 CPU_SHARE = 0.5
 PIECE = b"x" * 65536
 
@@ -33,8 +33,8 @@ def _strangers(dice):
     }
 
 
-@row("F21", "not a Redis at that port: HTTP, noise, silence, lengths of 2 GB, endless lines, deep nesting, answers too many",
-     settle_s=8, needs=("net",), load={"chats_per_s": 80})
+@row("F21", "not a Redis at that port: HTTP, noise, silence, lengths of 2 GB, endless lines, deep nesting, answers "
+            "that nobody asked for", settle_s=8, needs=("net",), load={"chats_per_s": 80})
 def strangers(chaos):
     kinds = list(_strangers(chaos.random).items())
     chaos.random.shuffle(kinds)
