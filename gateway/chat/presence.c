@@ -526,6 +526,9 @@ void presence_on_reaped(struct presence *p, bool former)
 {
     if (former) {
         name_everybody(p);
+        /* The bus has all of them already: who leaves before the change is sent, and the departures
+         * that were not, are taken from its list by writing all of it. */
+        p->full = mode(p) != CONFIG_PRESENCE_OFF;
         touch(p);
     } else {
         p->reaped = true;

@@ -137,6 +137,10 @@ class Chaos:
     def of_gateway(self, gateway):
         return self.load.call(self.load.of_gateway, gateway.name)
 
+    def strays(self):
+        """Connected, and not welcome yet: they came to a gateway that cannot answer."""
+        return self.load.call(lambda: [c for c in self.load.clients if c.connected and c.gateway is None])
+
     def drop_all(self, clients):
         """These lose their connection, and come back."""
         self.load.call(lambda: [client.drop() for client in clients])

@@ -423,9 +423,27 @@ START_TEST(who_is_reaped_only_after_the_new_identity_is_named_then)
     presence_on_reaped(&presence, true);
     fake_time_pass(INTERVAL_MS);
     fake_bus_fail(
-        fake_bus_asked_like("presence general 3: 1=alice 2=bob 3=carl | +alice +bob +carl"),
+        fake_bus_asked_like("presence general full 3: 1=alice 2=bob 3=carl | +alice +bob +carl"),
         BUS_OK);
     expect_told("");
+    end();
+}
+END_TEST
+
+/* The bus has them as members of the new identity already. */
+START_TEST(who_leaves_around_the_reaping_is_no_member_of_the_new_identity)
+{
+    start_with_three();
+    fake_bus_set_id("gw2");
+    presence_assert(&presence);
+    struct bus_call *asserted = fake_bus_asked_like("presence general full 3:");
+    leave(2, BUS_LEFT);
+    presence_on_reaped(&presence, true);
+    leave(3, BUS_LEFT);
+    fake_bus_fail(asserted, BUS_OK);
+    fake_time_pass(INTERVAL_MS);
+    fake_bus_fail(fake_bus_asked("presence general full 1: 1=alice | +alice"), BUS_OK);
+    expect_told(DIGEST(1, "", "\"bob\",\"carl\""));
     end();
 }
 END_TEST
@@ -883,6 +901,7 @@ UNIT_MAIN(
     under_a_new_identity_everybody_is_asserted_and_only_news_are_named,
     who_was_told_to_have_left_with_the_gateway_is_named_again,
     who_is_reaped_only_after_the_new_identity_is_named_then,
+    who_leaves_around_the_reaping_is_no_member_of_the_new_identity,
     a_room_that_became_empty_settles_under_a_new_identity, a_join_and_a_leave_of_one_name_cancel,
     a_name_is_told_once_for_each_connection,
     who_said_leave_is_told_at_once_who_was_lost_after_the_grace,

@@ -54,7 +54,7 @@ def redis_reloads_a_snapshot(chaos):
         chaos.hold(2)
 
 
-@row("F8", "Redis frozen (SIGSTOP) for 1, 3 and 10 s", settle_s=5)
+@row("F8", "Redis frozen (SIGSTOP) for 1, 3 and 10 s", settle_s=8)
 def redis_frozen(chaos):
     for seconds in (1, 3, 10):
         lag = _loop_lag(chaos)
