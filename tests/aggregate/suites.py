@@ -225,7 +225,7 @@ ALL = (
     Suite("model", "check", model, "recovery and leases as models, every state"),
     Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
-    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "4"]),
+    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "3"]),
           "the same, optimized"),
     Suite("chaos", "alone", script("tests/chaos/run", "plain", 300, options=["--selection", "ci"]),
           "faults under load, the short ones, and whether the checker sees planted faults"),
