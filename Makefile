@@ -74,6 +74,10 @@ bench-idle: ## N=10000 connections that say nothing; writes tests/bench/IDLE.md
 	@deploy/setup.sh build run
 	@$(call BENCH,idle --connections $(N))
 
+bench-workers: ## several workers, unix sockets behind HAProxy, fairness; writes tests/bench/WORKERS.md (REPEATS=3)
+	@deploy/setup.sh build run
+	@$(call BENCH,workers --repeats $(REPEATS))
+
 lint: ## the static checks alone: layers, format, tidy, style, shell and proxy configuration
 	@deploy/setup.sh build run test
 	@exec tests/run lint tidy
@@ -98,4 +102,4 @@ help: ## this list
 
 comma := ,
 .DEFAULT_GOAL := build
-.PHONY: build run dev test test-all chaos asan bench bench-quick bench-drops bench-idle lint format docs install clean help
+.PHONY: build run dev test test-all chaos asan bench bench-quick bench-drops bench-idle bench-workers lint format docs install clean help

@@ -18,16 +18,18 @@
 /* The loop looks up this often, so that an end is met where nothing is due. */
 #define LOOK_NS 50000000u
 
-static bool nobody_left(const struct bench *b)
+/* Nobody is left, or the user is tired of it. */
+static bool over(const struct bench *b)
 {
-    return b->open == 0 && b->options.workload->kind != WORKLOAD_DROPS;
+    return poller_interrupted(b->poller) ||
+           (b->open == 0 && b->options.workload->kind != WORKLOAD_DROPS);
 }
 
 void bench_run_until(struct bench *b, uint64_t end_ns)
 {
     bool drops = b->options.workload->kind == WORKLOAD_DROPS;
     uint64_t now_ns;
-    while ((now_ns = clock_now_ns()) < end_ns && !nobody_left(b)) {
+    while ((now_ns = clock_now_ns()) < end_ns && !over(b)) {
         uint64_t wake_ns = load_pump(b->load, b->schedules, ARRAY_LEN(b->schedules), now_ns);
         if (drops) {
             uint64_t due_ns = bench_drops_pump(b, now_ns);
@@ -68,6 +70,7 @@ static void measure(struct bench *b)
     sample_processes(b, true);
     b->own_cpu_s = process_own_cpu_s() - own_cpu_s;
     b->to = *poller_counts(b->poller);
+    poller_resume(b->poller); /* what was sent shall still arrive */
 }
 
 /* Nothing new is sent; waits for what is under way. */
@@ -76,7 +79,7 @@ static void drain(struct bench *b)
     load_stop(&b->messages);
     load_stop(&b->directs);
     uint64_t end_ns = clock_now_ns() + b->options.drain_ns, now_ns;
-    while (!load_all_arrived(b->load) && (now_ns = clock_now_ns()) < end_ns && !nobody_left(b)) {
+    while (!load_all_arrived(b->load) && (now_ns = clock_now_ns()) < end_ns && !over(b)) {
         uint64_t look_ns = now_ns + LOOK_NS;
         bench_run_until(b, look_ns < end_ns ? look_ns : end_ns);
     }
@@ -115,7 +118,7 @@ static void run_drops(struct bench *b)
     b->dropping = false;
     load_stop(&b->messages);
     uint64_t end_ns = clock_now_ns() + b->options.drop_for_ns + b->options.drain_ns, now_ns;
-    while (!bench_drops_all_back(b) && (now_ns = clock_now_ns()) < end_ns) {
+    while (!bench_drops_all_back(b) && !over(b) && (now_ns = clock_now_ns()) < end_ns) {
         bench_run_until(b, now_ns + LOOK_NS);
     }
     drain(b);
@@ -167,6 +170,7 @@ static int run(struct bench *b)
         return EX_UNAVAILABLE;
     }
     if (all) {
+        poller_spin(b->poller, b->options.spin);
         phases[b->options.workload->kind](b);
     }
     return bench_report(b) ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -11,17 +11,21 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 /* Large enough for what a socket gathers between two turns, small enough to stay in the cache. */
 #define READ_BYTES (128 * 1024)
 #define FRAME_MAX_BYTES (READ_BYTES / 2)
 #define BATCH 512
+/* A poll that finds nothing takes less than this; in the rest of the time somebody else ran. */
+#define SPIN_MAX_NS 2000u
 
 struct poller {
-    int epoll;
+    int epoll, signals;
     const struct adapter *adapter;      /* borrowed */
     const struct client_events *events; /* borrowed */
     void *ctx;
@@ -31,9 +35,25 @@ struct poller {
     struct buf say;            /* what an adapter composes */
     size_t tag_at;             /* where the last delivery had its tag */
     uint64_t mask;             /* state of the generator of masks */
+    bool spins, interrupted;
     struct client_counts counts;
     char *first_error; /* owned */
 };
+
+/* SIGINT and SIGTERM become events, so that they end what is measured and not the answer. */
+static void catch_signals(struct poller *p)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    p->signals = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    assert(p->signals >= 0);
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
+    int result = epoll_ctl(p->epoll, EPOLL_CTL_ADD, p->signals, &event);
+    assert(result == 0);
+}
 
 struct poller *poller_new(const struct adapter *adapter, const struct client_events *events,
                           void *ctx)
@@ -48,17 +68,34 @@ struct poller *poller_new(const struct adapter *adapter, const struct client_eve
     p->batch = xcalloc(BATCH, sizeof(p->batch[0]));
     p->mask = random_u64() | 1;
     list_init(&p->outgoing);
+    catch_signals(p);
     return p;
 }
 
 void poller_free(struct poller *p)
 {
+    close(p->signals);
     close(p->epoll);
     free(p->input);
     free(p->batch);
     buf_fini(&p->say);
     free(p->first_error);
     free(p);
+}
+
+bool poller_interrupted(const struct poller *p)
+{
+    return p->interrupted;
+}
+
+void poller_resume(struct poller *p)
+{
+    p->interrupted = false;
+}
+
+void poller_spin(struct poller *p, bool spins)
+{
+    p->spins = spins;
 }
 
 const struct client_counts *poller_counts(const struct poller *p)
@@ -387,6 +424,14 @@ static void read_in(struct poller *p, struct client *c)
 
 /* ---- the turn */
 
+static void on_signal(struct poller *p)
+{
+    struct signalfd_siginfo info;
+    while (read(p->signals, &info, sizeof(info)) > 0) {
+        p->interrupted = true;
+    }
+}
+
 static void on_event(struct poller *p, struct client *c, uint32_t events)
 {
     if (c->state == CLIENT_CLOSED || c->failed) {
@@ -436,10 +481,19 @@ void poller_turn(struct poller *p, uint64_t until_ns)
 {
     bool at_once = settle(p) || !list_empty(&p->outgoing);
     uint64_t now_ns = clock_now_ns();
-    uint64_t wait_ns = until_ns > now_ns && !at_once ? until_ns - now_ns : 0;
+    uint64_t wait_ns = until_ns > now_ns && !at_once && !p->spins ? until_ns - now_ns : 0;
     const struct timespec timeout = {(time_t)(wait_ns / 1000000000), (long)(wait_ns % 1000000000)};
     int n = epoll_pwait2(p->epoll, p->batch, BATCH, &timeout, NULL);
+    if (n == 0 && p->spins) {
+        uint64_t spun_ns = clock_now_ns() - now_ns;
+        p->counts.spun_ns += spun_ns < SPIN_MAX_NS ? spun_ns : SPIN_MAX_NS;
+    }
     for (int i = 0; i < n; i++) {
-        on_event(p, p->batch[i].data.ptr, p->batch[i].events);
+        struct client *c = p->batch[i].data.ptr;
+        if (c != NULL) {
+            on_event(p, c, p->batch[i].events);
+        } else {
+            on_signal(p);
+        }
     }
 }

@@ -66,6 +66,7 @@ struct client_counts {
     uint64_t bytes, frames, reads;
     uint64_t heartbeats; /* answered, of both kinds */
     uint64_t errors;     /* that servers sent to members */
+    uint64_t spun_ns;    /* spent in polls that found nothing */
 };
 
 /* adapter and events are borrowed. */
@@ -73,6 +74,12 @@ struct poller *poller_new(const struct adapter *adapter, const struct client_eve
                           void *ctx);
 void poller_free(struct poller *p);
 
+/* Whether it polls without ever sleeping: whoever sends to a sleeper on the same machine pays for
+ * waking it, as nobody pays whose clients are elsewhere. */
+void poller_spin(struct poller *p, bool spins);
+/* Whether SIGINT or SIGTERM came; poller_resume forgets it. */
+bool poller_interrupted(const struct poller *p);
+void poller_resume(struct poller *p);
 /* Writes what is to be written, then handles what comes until until_ns, at most one batch. */
 void poller_turn(struct poller *p, uint64_t until_ns);
 const struct client_counts *poller_counts(const struct poller *p);

@@ -215,6 +215,8 @@ static const struct option table[] = {
      "rooms are TEXT0, TEXT1, … (a random one)"},
     {"--label", 0, set_text, AT(label), "TEXT", "repeated in the answer"},
     {"--strict", 0, set_flag, AT(strict), NULL, "parse each delivery, and compare room and text"},
+    {"--spin", 0, set_flag, AT(spin), NULL,
+     "poll without sleeping once all are connected; needs a processor of its own"},
     {"--json", 0, set_flag, AT(json), NULL, "answer with one line of JSON"},
     {"--help", 'h', set_flag, AT(help), NULL, "this text"},
 };

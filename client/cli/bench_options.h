@@ -52,7 +52,7 @@ struct options {
     double rate, direct_rate;
     uint64_t warmup_ns, duration_ns, drain_ns, stall_ns, setup_ns, drop_every_ns, drop_for_ns;
     const char *room_prefix, *label; /* borrowed; room_prefix NULL: a random one */
-    bool json, strict, help;
+    bool json, strict, spin, help;
 };
 
 /* argv[0] is the command's name. False: reported on stderr. */

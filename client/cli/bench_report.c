@@ -12,7 +12,7 @@ struct figures {
     uint64_t rss_bytes, rss_start_bytes; /* of the server's processes */
     uint64_t lost;
     uint64_t expected, missed; /* drops: of the members whose links were cut */
-    double generator_cpu;      /* share of one core */
+    double generator_cpu;      /* share of one core, without the polls that found nothing */
     bool ok;
 };
 
@@ -49,7 +49,8 @@ static struct figures derive(const struct bench *b)
             f.missed += missing;
         }
     }
-    f.generator_cpu = ratio(b->own_cpu_s, b->window_s);
+    double spun_s = (double)(b->to.spun_ns - b->from.spun_ns) / 1e9;
+    f.generator_cpu = ratio(b->own_cpu_s > spun_s ? b->own_cpu_s - spun_s : 0, b->window_s);
     f.ok = b->open + b->failed + b->closed > 0 && b->open == b->client_count && b->failed == 0 &&
            b->closed == 0 && f.lost == 0 && c->duplicates == 0 && c->reordered == 0 &&
            c->diverged == 0 && c->strays == 0 && c->malformed == 0 && c->stalls == 0 &&

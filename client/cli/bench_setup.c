@@ -91,7 +91,8 @@ bool bench_set_up(struct bench *b)
             b->next_to_open < b->client_count &&
             (b->options.concurrency == CONCURRENCY_ALL || b->opening < b->options.concurrency);
         poller_turn(b->poller, more ? now_ns : end_ns);
-    } while ((b->next_to_open < b->client_count || b->opening > 0) && now_ns < end_ns);
+    } while ((b->next_to_open < b->client_count || b->opening > 0) && now_ns < end_ns &&
+             !poller_interrupted(b->poller));
     b->setup_s = (double)(clock_now_ns() - start_ns) / 1e9;
     b->setup_cpu_s = server_cpu_s(b) - cpu_s;
     if (b->open < b->client_count) {

@@ -11,8 +11,18 @@ import load
 import systems
 
 
+# What keeps a system from starting: a program that is not there, one that ends, one that never answers.
+CANNOT_START = (systems.Missing, AssertionError, OSError)
+
+
 def say(text):
     print(text, file=sys.stderr, flush=True)
+
+
+def brief(error):
+    """An error in one line, fit for a list of notes; a server's whole log may hang on it."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 240 else text[:120] + " … " + text[-120:]
 
 
 def install_peers(build):
@@ -49,7 +59,8 @@ def _same(one, other):
 class Field:
     """running: by name, the systems that could be started; missing: by name, why one could not."""
 
-    def __init__(self, build, names):
+    def __init__(self, build, names, every=None):
+        """every: the systems.System by name (systems.ALL)."""
         self.build = build
         self.running = {}
         self.missing = {}
@@ -57,7 +68,7 @@ class Field:
         self._folder = tempfile.mkdtemp(prefix="parley-bench-")
         try:
             for name in names:
-                self._start(systems.ALL[name])
+                self._start((every or systems.ALL)[name])
         except BaseException:
             self.close()
             raise
@@ -65,19 +76,35 @@ class Field:
     def _start(self, system):
         try:
             self.running[system.name] = systems.Running(system, self.build, self._folder)
-        except (systems.Missing, AssertionError) as error:
-            self.missing[system.name] = str(error)
-            say(f"bench: {system.label} is not run: {error}")
+        except CANNOT_START as error:
+            self.missing[system.name] = brief(error)
+            say(f"bench: {system.label} is not run: {brief(error)}")
+
+    def _revive(self, name, workload):
+        """A peer that died is started again; one that does not come back is left out from here on."""
+        running = self.running[name]
+        try:
+            if running.ensure():
+                self.notes.append(f"{running.system.label} had ended by itself before {workload.name}")
+        except CANNOT_START as error:
+            self.notes.append(f"{running.system.label} left out from {workload.name} on, it does not start: "
+                              f"{brief(error)}")
+            say(f"bench: {self.notes[-1]}")
+            del self.running[name]
+            running.close()
 
     def sample(self, workload, name, seconds):
         """One run of a workloads.Workload, or None when it gave no figures; then a note says why."""
+        self._revive(name, workload)
+        if name not in self.running:
+            return None
         running = self.running[name]
-        if running.ensure():
-            self.notes.append(f"{running.system.label} had ended by itself before {workload.name}")
+        spin = workload.spin and running.system.pinned and systems.processors()[1] is not None
         try:
-            sample = load.run(self.build, running, workload.generator, seconds, *workload.options)
+            sample = load.run(self.build, running, workload.generator, seconds, *workload.options,
+                              *(["--spin"] if spin else []))
         except load.LoadFailed as error:
-            self.notes.append(f"{workload.name}, {running.system.label}: {error}")
+            self.notes.append(f"{workload.name}, {running.system.label}: {brief(error)}")
             say(f"bench: {self.notes[-1]}")
             return None
         faults = ", ".join(f"{count} {what}" for what, count in sample.faults.items())
@@ -94,7 +121,7 @@ class Field:
         for number in range(repeats):
             turn = number % len(names) if names else 0
             for name in names[turn:] + names[:turn]:
-                sample = self.sample(workload, name, seconds)
+                sample = name in self.running and self.sample(workload, name, seconds)
                 if sample:
                     samples[name].append(sample)
         return {name: load.Summary(found) for name, found in samples.items() if found}

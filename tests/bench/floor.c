@@ -1,17 +1,24 @@
 /* SPDX-License-Identifier: MIT
  *
- * floor plain|coalesce PORT: what a server can cost at least on this machine.
+ * floor plain|coalesce PORT [REDIS_PORT]: what a server can cost at least on this machine.
  *
- * Two bare WebSocket room servers in one, epoll and send() and nothing else: no Redis, no JSON, no
- * history, no presence. What a member sends is relayed to all members of its room, the sender too.
- * The room is the path of the upgrade request.
+ * Two bare WebSocket room servers in one, epoll and send() and nothing else: no JSON, no history,
+ * no presence. What a member sends is relayed to all members of its room, the sender too. The room
+ * is the path of the upgrade request.
  *
  *   plain     one send() for each member and message: the least work of a server that does not
- * coalesce. coalesce  a turn of the loop appends its frames once, to one buffer for each room; at
- * the turn's end every member gets all that came since its last send in one write.
+ *             coalesce
+ *   coalesce  a turn of the loop appends its frames once, to one buffer for each room; at the
+ *             turn's end every member gets all that came since its last send in one write
+ *
+ * With a Redis port coalesce relays through Redis' pub/sub, as several servers would that share
+ * their rooms: a turn's frames of a room go out as one message, ready to be sent on, and what comes
+ * back is appended to the room's buffer. Nothing is kept in Redis.
  *
  * Only the benchmark's generator talks to it: whole text frames, pings, closes (floor_wire.h).
  */
+#include "floor_bytes.h"
+#include "floor_redis.h"
 #include "floor_wire.h"
 
 #include <errno.h>
@@ -34,19 +41,16 @@
 #define ROOM_BUCKETS 16384
 #define EVENTS 1024
 
-struct bytes {
-    uint8_t *at;
-    size_t len, room;
-};
-
 struct room {
     char path[WIRE_PATH_MAX];
     struct room *next, *next_changed; /* in the bucket; among those with something to flush */
+    struct room *next_heard;          /* among those with something to publish */
     struct member **members;
     size_t count, capacity;
-    struct bytes log; /* coalesce: what at least one member has not got yet */
-    uint64_t base;    /* the position of the log's first byte */
-    bool changed;
+    struct bytes log;   /* coalesce: what at least one member has not got yet */
+    uint64_t base;      /* the position of the log's first byte */
+    struct bytes heard; /* Redis: the turn's frames */
+    bool changed, subscribed;
 };
 
 struct member {
@@ -60,35 +64,11 @@ struct member {
     struct member *next_dead;
 };
 
-static bool coalesce;
+static bool coalesce, through_redis;
+static struct redis redis;
 static int epoll_fd;
-static struct room *rooms[ROOM_BUCKETS], *changed;
+static struct room *rooms[ROOM_BUCKETS], *changed, *heard;
 static struct member *dead;
-
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static void bytes_add(struct bytes *b, const void *from, size_t len)
-{
-    if (b->len + len > b->room) {
-        b->room = (b->len + len) * 2;
-        b->at = realloc(b->at, b->room);
-        if (!b->at) {
-            die("realloc");
-        }
-    }
-    memcpy(b->at + b->len, from, len);
-    b->len += len;
-}
-
-static void bytes_drop(struct bytes *b, size_t len)
-{
-    b->len -= len;
-    memmove(b->at, b->at + len, b->len);
-}
 
 static struct room *room_of(const char *path)
 {
@@ -125,6 +105,10 @@ static void room_enter(struct room *r, struct member *m)
     m->index = r->count;
     m->cursor = r->base + r->log.len;
     r->members[r->count++] = m;
+    if (through_redis && !r->subscribed) {
+        r->subscribed = true;
+        redis_subscribe(&redis, r->path);
+    }
 }
 
 static void member_close(struct member *m)
@@ -213,23 +197,49 @@ static void room_flush(struct room *r)
     r->base = least;
 }
 
-static void room_relay(struct room *r, const uint8_t *text, size_t len)
+static void room_changed(struct room *r)
 {
-    static struct bytes frame;
-    struct bytes *to = coalesce ? &r->log : &frame;
-    uint8_t head[WIRE_HEAD_MAX];
-    frame.len = 0;
-    bytes_add(to, head, wire_head(head, 1, len));
-    bytes_add(to, text, len);
-    if (!coalesce) {
-        for (size_t i = r->count; i-- > 0;) {
-            member_send(r->members[i], frame.at, frame.len);
-        }
-    } else if (!r->changed) {
+    if (!r->changed) {
         r->changed = true;
         r->next_changed = changed;
         changed = r;
     }
+}
+
+static void add_frame(struct bytes *to, const uint8_t *text, size_t len)
+{
+    uint8_t head[WIRE_HEAD_MAX];
+    bytes_add(to, head, wire_head(head, 1, len));
+    bytes_add(to, text, len);
+}
+
+static void room_relay(struct room *r, const uint8_t *text, size_t len)
+{
+    static struct bytes frame;
+    if (through_redis) {
+        if (r->heard.len == 0) {
+            r->next_heard = heard;
+            heard = r;
+        }
+        add_frame(&r->heard, text, len);
+    } else if (coalesce) {
+        add_frame(&r->log, text, len);
+        room_changed(r);
+    } else {
+        frame.len = 0;
+        add_frame(&frame, text, len);
+        for (size_t i = r->count; i-- > 0;) {
+            member_send(r->members[i], frame.at, frame.len);
+        }
+    }
+}
+
+/* A turn's frames of a room, back from Redis. */
+static void on_message(const char *path, const uint8_t *at, size_t len)
+{
+    struct room *r = room_of(path);
+    bytes_add(&r->log, at, len);
+    room_changed(r);
 }
 
 static void on_frame(struct member *m, const struct wire_frame *frame)
@@ -337,6 +347,14 @@ static void on_writable(struct member *m)
     }
 }
 
+static void watch(int fd, void *what)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
+    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
+        die("epoll_ctl");
+    }
+}
+
 static void on_connections(int listener)
 {
     int fd;
@@ -347,15 +365,20 @@ static void on_connections(int listener)
             die("calloc");
         }
         m->fd = fd;
-        struct epoll_event event = {.events = EPOLLIN, .data.ptr = m};
-        if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-            die("epoll_ctl");
-        }
+        watch(fd, m);
     }
 }
 
+/* What was heard goes out first: Redis works on it while the members are sent to. */
 static void end_of_turn(void)
 {
+    while (heard) {
+        struct room *r = heard;
+        heard = r->next_heard;
+        redis_publish(&redis, r->path, &r->heard);
+        r->heard.len = 0;
+    }
+    redis_flush(&redis);
     while (changed) {
         struct room *r = changed;
         changed = r->next_changed;
@@ -365,8 +388,8 @@ static void end_of_turn(void)
     while (dead) {
         struct member *m = dead;
         dead = m->next_dead;
-        free(m->in.at);
-        free(m->out.at);
+        bytes_fini(&m->in);
+        bytes_fini(&m->out);
         free(m);
     }
 }
@@ -381,19 +404,55 @@ static int listen_on(int port)
         bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4096) < 0) {
         die("listen");
     }
-    struct epoll_event event = {.events = EPOLLIN, .data.ptr = NULL};
-    if (epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) {
-        die("epoll_ctl");
-    }
+    watch(fd, NULL);
     return fd;
+}
+
+static void on_event(const struct epoll_event *event, int listener)
+{
+    struct member *m = event->data.ptr;
+    if (!m) {
+        on_connections(listener);
+        return;
+    }
+    if (event->data.ptr == &redis) {
+        redis_read(&redis, on_message);
+        return;
+    }
+    if (m->fd >= 0 && (event->events & EPOLLOUT)) {
+        on_writable(m);
+    }
+    if (m->fd >= 0 && (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
+        on_readable(m);
+    }
+}
+
+/* 0: it is not one. */
+static int port_from(const char *text)
+{
+    long port = strtol(text, NULL, 10);
+    return port >= 1 && port <= 65535 ? (int)port : 0;
+}
+
+/* False: wrong usage. */
+static bool read_arguments(int argc, char **argv, int *port, int *redis_port)
+{
+    if (argc < 3 || argc > 4) {
+        return false;
+    }
+    coalesce = strcmp(argv[1], "coalesce") == 0;
+    through_redis = argc == 4;
+    *port = port_from(argv[2]);
+    *redis_port = through_redis ? port_from(argv[3]) : 0;
+    return (coalesce || (strcmp(argv[1], "plain") == 0 && !through_redis)) && *port > 0 &&
+           (*redis_port > 0) == through_redis;
 }
 
 int main(int argc, char **argv)
 {
-    long port = argc == 3 ? strtol(argv[2], NULL, 10) : 0;
-    coalesce = argc == 3 && strcmp(argv[1], "coalesce") == 0;
-    if (port < 1 || port > 65535 || (!coalesce && strcmp(argv[1], "plain") != 0)) {
-        fprintf(stderr, "usage: floor plain|coalesce PORT\n");
+    int port, redis_port;
+    if (!read_arguments(argc, argv, &port, &redis_port)) {
+        fprintf(stderr, "usage: floor plain|coalesce PORT, or floor coalesce PORT REDIS_PORT\n");
         return 2;
     }
     struct rlimit files;
@@ -402,21 +461,16 @@ int main(int argc, char **argv)
     setrlimit(RLIMIT_NOFILE, &files);
     signal(SIGPIPE, SIG_IGN);
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    int listener = listen_on((int)port);
+    if (through_redis) {
+        redis_open(&redis, redis_port);
+        watch(redis.fd, &redis);
+    }
+    int listener = listen_on(port);
     for (;;) {
         static struct epoll_event events[EVENTS];
         int count = epoll_wait(epoll_fd, events, EVENTS, -1);
         for (int i = 0; i < count; i++) {
-            struct member *m = events[i].data.ptr;
-            if (!m) {
-                on_connections(listener);
-            }
-            if (m && m->fd >= 0 && (events[i].events & EPOLLOUT)) {
-                on_writable(m);
-            }
-            if (m && m->fd >= 0 && (events[i].events & (EPOLLIN | EPOLLHUP | EPOLLERR))) {
-                on_readable(m);
-            }
+            on_event(&events[i], listener);
         }
         end_of_turn();
     }

@@ -2,8 +2,10 @@
 """What a connection costs that says nothing: memory in user space and in the kernel, heartbeats, set-up."""
 
 import glob
+import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -66,9 +68,12 @@ def _steady_files(pids):
 
 
 class Figures:
-    """of one system: connections held, bytes for each, CPU seconds of set-up and of holding them."""
+    """of one system: connections held, bytes for each, CPU seconds of set-up and of holding them.
 
-    def __init__(self, connections, before, after, setup_cpu_s, hold_cpu_s, hold_s, closed):
+    heartbeats: answered, from each generator's last welcome on; refused: what the generators counted as faults.
+    """
+
+    def __init__(self, connections, before, after, setup_cpu_s, hold_cpu_s, hold_s, closed, answers):
         self.connections = connections
         self.user_bytes = (after.user - before.user) / connections
         self.slab_bytes = (after.slab - before.slab) / connections
@@ -77,6 +82,8 @@ class Figures:
         self.hold_s = hold_s
         self.core_per_100k = hold_cpu_s / hold_s * 1e5 / connections if hold_s else 0
         self.closed = closed
+        self.heartbeats = sum(answer["heartbeats"] for answer in answers)
+        self.refused = sum(answer[name] for answer in answers for name in ("failed", "closed", "errors"))
 
 
 def _shares(count, parts):
@@ -84,11 +91,25 @@ def _shares(count, parts):
 
 
 def _start_generator(build, running, number, connections):
-    """It holds its connections until it is killed; an hour is only for the case that nobody does."""
-    argv = load.generator(build, *load.target(running), "--workload", "idle",
+    """It holds its connections until SIGTERM; an hour is only for the case that none comes."""
+    argv = load.generator(build, running, "--workload", "idle",
                           "--connections", str(connections), "--rooms", str(max(1, connections // ROOM)),
                           "--room-prefix", f"idle-{number}-", "--seconds", "3600", "--setup-timeout", "600")
     return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _answers(generators):
+    """What the generators counted; SIGTERM ends their measuring."""
+    for generator in generators:
+        generator.send_signal(signal.SIGTERM)
+    answers = []
+    for generator in generators:
+        out, err = generator.communicate(timeout=60)
+        try:
+            answers.append(json.loads(out))
+        except json.JSONDecodeError:
+            raise load.LoadFailed(f"a generator gave no figures: {err.strip()[-300:]}") from None
+    return answers
 
 
 def hold(build, runnings, connections, seconds):
@@ -112,7 +133,7 @@ def hold(build, runnings, connections, seconds):
         ended = [g.communicate()[1].strip()[-300:] for g in generators if g.poll() is not None]
         if held <= 0 or ended:
             raise load.LoadFailed(f"the connections did not stay: {ended}")
-        return Figures(held, before, after, setup_cpu_s, hold_cpu_s, hold_s, closed)
+        return Figures(held, before, after, setup_cpu_s, hold_cpu_s, hold_s, closed, _answers(generators))
     finally:
         for generator in generators:
             generator.kill()

@@ -18,7 +18,7 @@ class LoadFailed(Exception):
 
 class Sample:
     """One run. figures: the generator's JSON (client/cli/README.md). rate: deliveries per CPU second of
-    the server; rate_with_redis: of both together; generator: its share of a core."""
+    the server; rate_with_redis: of all processes, Redis and a balancer, too; generator: its share of a core."""
 
     def __init__(self, figures):
         self.figures = figures
@@ -67,9 +67,9 @@ class Summary:
                 self.faults[name] = self.faults.get(name, 0) + count
 
 
-def generator(build, *options):
-    return systems.pinned(systems.processors()[1],
-                          [os.path.join(build, "parley"), "bench", "--json", *options])
+def generator(build, running, *options):
+    cpu = systems.processors()[1] if running.system.pinned else None
+    return systems.pinned(cpu, [os.path.join(build, "parley"), "bench", "--json", *target(running), *options])
 
 
 def target(running):
@@ -78,7 +78,7 @@ def target(running):
     if running.publish_url:
         options += ["--publish-url", running.publish_url]
     options += [f"--pid={running.system.name}={pid}" for pid in running.pids]
-    options += [f"--aux=redis={pid}" for pid in running.redis_pids]
+    options += [f"--aux={name}={pid}" for name, pid in running.beside_pids.items()]
     return options
 
 
@@ -96,6 +96,6 @@ def figures(argv, timeout_s):
 
 def run(build, running, workload, seconds, *options):
     """workload: the generator's name of it. Raises LoadFailed."""
-    argv = generator(build, *target(running), "--workload", workload, "--seconds", str(seconds),
+    argv = generator(build, running, "--workload", workload, "--seconds", str(seconds),
                      *PATIENCE, *options)
     return Sample(figures(argv, 60 + 3 * seconds))

@@ -55,15 +55,19 @@ def _nginx():
 
 def commit():
     """The revision, marked when the tree differs from it."""
-    revision = _first_line(["git", "-C", systems.ROOT, "describe", "--always", "--dirty", "--abbrev=12"])
-    return revision or "not from a checkout"
+    try:
+        done = subprocess.run(["git", "-C", systems.ROOT, "describe", "--always", "--dirty", "--abbrev=12"],
+                              capture_output=True, text=True, timeout=20, check=False)
+    except OSError:
+        return "not from a checkout"
+    return done.stdout.strip() if done.returncode == 0 else "not from a checkout"
 
 
 def description(build, command):
     """(what, how) lines, those that are known."""
     memory = _grep("/proc/meminfo", r"^MemTotal:\s+(\d+) kB")
     processor = _grep("/proc/cpuinfo", r"^model name\s*:\s*(.+)$")
-    server, generator = systems.processors()
+    server, generator, redis = systems.processors()
     rows = (
         ("command", f"`{command}`"),
         ("date", datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")),
@@ -72,8 +76,8 @@ def description(build, command):
         ("memory", memory and f"{int(memory) / 2**20:.0f} GiB"),
         ("kernel", platform.release()),
         ("system", _grep("/etc/os-release", r'^PRETTY_NAME="?([^"\n]+)')),
-        ("placement", "servers on one processor, the generator on another, Redis where the scheduler puts it"
-         if server is not None else f"everything on one processor ({server}, {generator})"),
+        ("placement", f"servers on processor {server}, the generator on {generator}, Redis on {redis}"
+         if server is not None else "everything on the only processor"),
         ("compiler", _first_line(["cc", "--version"])),
         ("Redis", _first_line(["redis-server", "--version"])),
         ("Node", _first_line(["node", "--version"])),

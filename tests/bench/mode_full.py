@@ -4,6 +4,7 @@
 import os
 import tempfile
 
+import fairness
 import field
 import idle
 import load
@@ -14,8 +15,6 @@ import workloads
 
 IDLE_CONNECTIONS = 5000
 IDLE_HOLD_S = 3
-# A p99 needs enough messages: 200 a second for as long as this.
-DIRECT_S = 5
 # For cut links alone.
 LEFT_OUT = ("socketio-streams", "socketio-memory")
 
@@ -29,31 +28,21 @@ def measure_idle(build, names, notes):
     """{system: idle.Figures}, each of a fresh server."""
     found = {}
     for name in names:
-        if name in ("parley-nohistory", "coalesce"):
+        if name in ("parley-nohistory", "coalesce", "coalesce-redis"):
             continue  # An idle connection of theirs is the same as their sibling's.
         with tempfile.TemporaryDirectory(prefix="parley-bench-") as folder:
             try:
                 running = systems.Running(systems.ALL[name], build, folder)
-            except (systems.Missing, AssertionError):
+            except field.CANNOT_START as error:
+                notes.append(f"idle, {report.label(name)}: {field.brief(error)}")
                 continue
             try:
                 found[name] = idle.hold(build, [running], IDLE_CONNECTIONS, IDLE_HOLD_S)
                 field.say(f"bench: idle  {report.label(name):28} {found[name].user_bytes:12,.0f} bytes each")
-            except (load.LoadFailed, AssertionError) as error:
-                notes.append(f"idle, {report.label(name)}: {error}")
+            except (load.LoadFailed, AssertionError, OSError) as error:
+                notes.append(f"idle, {report.label(name)}: {field.brief(error)}")
             finally:
                 running.close()
-    return found
-
-
-def measure_direct(all_systems):
-    """[(members of the room that floods, Sample)] of Parley."""
-    found = []
-    for members in workloads.FLOOD_MEMBERS if "parley" in all_systems.running else ():
-        workload = workloads.Workload("direct", "", ("parley",), options=("--members", str(members)))
-        sample = all_systems.sample(workload, "parley", DIRECT_S)
-        if sample:
-            found.append((members, sample))
     return found
 
 
@@ -64,7 +53,7 @@ def measure_all(result, options, names, asked):
             found = all_systems.interleaved(workload, options.repeats, options.seconds)
             result.figures.update({(workload.name, name): s for name, s in found.items()})
         if "direct" in asked:
-            result.direct = measure_direct(all_systems)
+            result.direct = fairness.measure(all_systems, options.repeats)
         result.missing = all_systems.missing
         result.notes += all_systems.notes
     if "idle" in asked:
@@ -82,24 +71,32 @@ def run(options):
     if peers:
         result.notes.append(f"npm could not install the Node peers: {peers}")
     measure_all(result, options, names, asked)
-    return judge(result, folder)
+    return judge(result, options, folder)
 
 
-def judge(result, folder):
-    """Writes the report. 1 when the run does not count: the floors are not apart, or Parley lost something."""
+def why_not(result):
+    """Why the run does not count: Parley lost something, or the floors are not apart. None: it counts."""
     faults = {key: s.faults for key, s in result.figures.items()
               if key[1] in report.KINDS and s.faults}
     ratio = workloads.FLOOR_RATIO.measured(result)
     if faults:
-        field.say(f"bench: this run does not count, messages were lost or repeated: {faults}")
-        return 1
+        return f"messages were lost or repeated: {faults}"
     if ratio is not None and not workloads.FLOOR_RATIO.met(ratio):
-        field.say(f"bench: this run does not count: the coalesced floor is {ratio:.1f} times the plain one, "
-                  f"and {workloads.FLOOR_RATIO.wanted} is the least; the machine is busy with something else")
-        return 1
+        return (f"the coalesced floor is {ratio:.1f} times the plain one, and {workloads.FLOOR_RATIO.wanted} is "
+                "the least; the machine is busy with something else")
+    return None
+
+
+def judge(result, options, folder):
+    """Writes the report; that of a run that does not count into the build folder, and it says so."""
+    why = why_not(result)
+    if why:
+        result.notes.insert(0, f"**this run does not count**: {why}")
+        field.say(f"bench: this run does not count: {why}")
+        folder = os.path.join(options.build, "bench")
     pictures = report.plots(result.figures, folder)
     path = os.path.join(folder, "RESULTS.md")
     with open(path, "w", encoding="utf-8") as file:
         file.write(result.markdown(pictures))
     field.say(f"bench: wrote {path}")
-    return 0
+    return 1 if why else 0

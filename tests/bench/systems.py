@@ -19,7 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, os.path.join(ROOT, "tests", "lib"))
 
 import http1  # noqa: E402
-from ports import lease_port  # noqa: E402
+from ports import lease_ports  # noqa: E402
 from process import Process  # noqa: E402
 from redisserver import RedisServer  # noqa: E402
 from wait import until  # noqa: E402
@@ -34,32 +34,45 @@ class Missing(Exception):
 
 
 class Place:
-    """What a system's command line may need."""
+    """What a system's command line may need. Whoever needs ports beside the server's own leases them."""
 
-    def __init__(self, build, folder, port, redis_port):
+    def __init__(self, build, folder, redis_port):
         self.build = build
         self.folder = folder
-        self.port = port
         self.redis_port = redis_port
+        self._leases = []
+        self.port = self.lease()[0]
+        self.admin_ports = []
+
+    def lease(self, count=1):
+        """Numbers of ports in a row that are ours until close()."""
+        leases = lease_ports(count)
+        self._leases += leases
+        return [lease.port for lease in leases]
+
+    def close(self):
+        for lease in self._leases:
+            lease.close()
 
 
-def _parley(*settings):
+def parley(*settings, workers=1, listen="127.0.0.1:{port}"):
+    """The command of a gateway as shipped, but for the limits for people, which a load generator is not."""
     def command(place):
-        binary = os.path.join(place.build, "parley")
-        lease = lease_port()
-        place.admin_lease = lease
-        return [binary, "serve", f"--server.listen=127.0.0.1:{place.port}",
-                f"--admin.listen=127.0.0.1:{lease.port}",
+        place.admin_ports = place.lease(workers)
+        address = listen.replace("{port}", str(place.port)).replace("{folder}", place.folder)
+        return [os.path.join(place.build, "parley"), "serve", f"--server.listen={address}",
+                f"--admin.listen=127.0.0.1:{place.admin_ports[0]}",
                 f"--redis.url=redis://127.0.0.1:{place.redis_port}",
-                # The limits for people, which a load generator is not. All else is as shipped.
                 "--client.rate_messages=0", "--client.rate_joins=0", "--client.rate_errors=0",
-                "--server.static_dir=", "--log.level=warn", *settings]
+                "--server.static_dir=", "--log.level=warn",
+                *([f"--server.workers={workers}"] if workers > 1 else []), *settings]
     return command
 
 
 def _floor(mode):
     def command(place):
-        return [os.path.join(place.build, "bench", "floor"), mode, str(place.port)]
+        redis = [str(place.redis_port)] if place.redis_port else []
+        return [os.path.join(place.build, "bench", "floor"), mode, str(place.port), *redis]
     return command
 
 
@@ -112,8 +125,8 @@ def _listens(place):
     return True
 
 
-def _parley_ready(place):
-    return http1.status_or_none(place.admin_lease.port, "/readyz") == 200
+def parley_ready(place):
+    return all(http1.status_or_none(port, "/readyz") == 200 for port in place.admin_ports)
 
 
 def _nchan_ready(place):
@@ -135,11 +148,12 @@ class System:
     """publish: where publishers connect when they are not members; {port} and {room} are filled in.
 
     ready: whether it serves, asked of its Place. workers: how many processes the one that is started
-    starts in turn. options: of the generator, for this system alone.
+    starts in turn. options: of the generator, for this system alone. balancer: the command of what
+    stands before it (it leases its port as place.front_port). pinned: see processors().
     """
 
     def __init__(self, name, label, adapter, command, redis=True, publish=None, ready=_listens,
-                 workers=0, options=()):
+                 workers=0, options=(), balancer=None, pinned=True):
         self.name = name
         self.label = label
         self.adapter = adapter
@@ -149,6 +163,8 @@ class System:
         self.ready = ready
         self.workers = workers
         self.options = options
+        self.balancer = balancer
+        self.pinned = pinned
 
 
 # The floors send on what they get. A text of this length makes a frame as long as Parley's delivery of
@@ -156,10 +172,12 @@ class System:
 AS_LONG_AS_PARLEYS = ("--size", "227")
 
 ALL = {s.name: s for s in (
-    System("parley", "Parley", "parley", _parley(), ready=_parley_ready),
-    System("parley-nohistory", "Parley, history off", "parley", _parley("--room.history_size=0"),
-           ready=_parley_ready),
+    System("parley", "Parley", "parley", parley(), ready=parley_ready),
+    System("parley-nohistory", "Parley, history off", "parley", parley("--room.history_size=0"),
+           ready=parley_ready),
     System("coalesce", "floor: coalesced", "floor", _floor("coalesce"), redis=False,
+           options=AS_LONG_AS_PARLEYS),
+    System("coalesce-redis", "floor: coalesced + Redis", "floor", _floor("coalesce"),
            options=AS_LONG_AS_PARLEYS),
     System("plain", "floor: plain send", "floor", _floor("plain"), redis=False,
            options=AS_LONG_AS_PARLEYS),
@@ -179,13 +197,30 @@ ALL = {s.name: s for s in (
 
 
 def processors():
-    """(servers', generator's): on which processor each runs. None where there is only one."""
+    """(servers', generator's, Redis'): on which processor each runs; None: all of them on the only one.
+
+    The generator has one to itself, since it polls without sleeping under some workloads. With two in all
+    Redis shares the servers', for every system alike.
+    """
     cpus = sorted(os.sched_getaffinity(0))
-    return (cpus[0], cpus[1]) if len(cpus) > 1 else (None, None)
+    return (cpus[0], cpus[1], cpus[2 % len(cpus)]) if len(cpus) > 1 else (None, None, None)
 
 
 def pinned(cpu, argv):
     return argv if cpu is None else ["taskset", "-c", str(cpu), *argv]
+
+
+def _end(process, children=()):
+    """SIGTERM first: nginx's master then ends its worker, which a killed one would leave behind."""
+    if not process.running:
+        return
+    process.terminate()
+    try:
+        process.wait_exit(3)
+    except AssertionError:
+        for pid in children:
+            os.kill(pid, signal.SIGKILL)
+        process.kill()
 
 
 class Running:
@@ -198,15 +233,15 @@ class Running:
         self.system = system
         self.folder = tempfile.mkdtemp(prefix=system.name, dir=folder)
         self._shares = beside is not None
+        self._cpus = processors() if system.pinned else (None, None, None)
         self._redis = (beside._redis if beside else
-                       RedisServer(self.folder) if system.redis else None)
-        self._lease = lease_port()
-        self.port = self._lease.port
-        self._place = Place(build, self.folder, self.port, self._redis and self._redis.port)
-        self._process = None
+                       RedisServer(self.folder, prefix=pinned(self._cpus[2], [])) if system.redis else None)
+        self.place = Place(build, self.folder, self._redis and self._redis.port)
+        self._process = self._balancer = None
         try:
-            argv = pinned(processors()[0], system.command(self._place))
-            self._process = Process(system.name, argv, os.path.join(self.folder, "log"), cwd=ROOT)
+            self._process = self._command(system.name, system.command)
+            if system.balancer:
+                self._balancer = self._command("balancer", system.balancer)
             if self._redis and not self._shares:
                 self._redis.start()
             self._start()
@@ -214,14 +249,18 @@ class Running:
             self.close()
             raise
 
+    def _command(self, name, command):
+        argv = pinned(self._cpus[0], command(self.place))
+        return Process(name, argv, os.path.join(self.folder, f"{name}.log"), cwd=ROOT)
+
     @property
     def url(self):
-        return f"ws://127.0.0.1:{self.port}"
+        return f"ws://127.0.0.1:{self.place.front_port if self._balancer else self.place.port}"
 
     @property
     def publish_url(self):
         publish = self.system.publish
-        return publish and publish.replace("{port}", str(self.port))
+        return publish and publish.replace("{port}", str(self.place.port))
 
     @property
     def pids(self):
@@ -234,48 +273,52 @@ class Running:
         return [pid, *children]
 
     @property
-    def redis_pids(self):
-        return [self._redis.process.pid] if self._redis else []
+    def beside_pids(self):
+        """{name: pid} of what works for the server and is counted apart."""
+        found = {"redis": self._redis and self._redis.process, "balancer": self._balancer}
+        return {name: process.pid for name, process in found.items() if process}
 
     def ensure(self):
         """Starts it again when it died in the run before; returns whether it had to."""
-        if self._process.running:
+        ours = [p for p in (self._process, self._balancer, self._redis and self._redis.process) if p]
+        if all(process.running for process in ours):
             return False
+        self._stop()
+        if self._redis and not self._redis.process.running:
+            self._redis.start()
         self._start()
         return True
 
-    def restart(self):
-        """A fresh process, for what is measured from the beginning, such as memory."""
-        self._stop()
-        self._start()
-
     def log(self):
-        return self._process.log()
+        return "\n".join(p.log() for p in (self._process, self._balancer) if p)
 
     def _start(self):
         self._process.start()
         until(self._answers, 20, lambda: f"{self.system.name} answers; its log:\n{self.log()[-3000:]}")
+        if self._balancer:
+            self._balancer.start()
+            until(self._balancer_answers, 20, lambda: f"the balancer answers; its log:\n{self.log()[-3000:]}")
 
     def _answers(self):
         if not self._process.running:
             raise Missing(f"it ended at its start: {self.log()[-600:].strip()}")
-        return self.system.ready(self._place) and len(self.pids) == 1 + self.system.workers
+        return self.system.ready(self.place) and len(self.pids) == 1 + self.system.workers
+
+    def _balancer_answers(self):
+        if not self._balancer.running:
+            raise Missing(f"the balancer ended at its start: {self._balancer.log()[-600:].strip()}")
+        # Plain HTTP at the path of WebSockets is answered by a gateway alone.
+        return http1.status_or_none(self.place.front_port, "/ws") == 426
 
     def _stop(self):
-        """SIGTERM first: nginx's master then ends its worker, which a killed one would leave behind."""
-        if not self._process.running:
-            return
-        self._process.terminate()
-        try:
-            self._process.wait_exit(3)
-        except AssertionError:
-            for pid in self.pids[1:]:
-                os.kill(pid, signal.SIGKILL)
-            self._process.kill()
+        if self._balancer:
+            _end(self._balancer)
+        if self._process.running:
+            _end(self._process, self.pids[1:])
 
     def close(self):
         if self._process:
             self._stop()
         if self._redis and not self._shares:
             self._redis.close()
-        self._lease.close()
+        self.place.close()

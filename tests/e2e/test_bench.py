@@ -4,11 +4,13 @@ something is."""
 
 import json
 import os
+import signal
 import subprocess
 
 from faulty_server import FaultyServer
 from ports import lease_port
 from runner import test
+from wait import until
 
 CLUSTERS = {
     "main": dict(gateways=2),
@@ -76,6 +78,32 @@ def a_fixed_rate_is_kept(cluster):
     assert abs(answer["sent"] - 200) <= 1, answer
     # Without a warm-up the first one is due a moment before the window.
     assert 0 <= answer["sent"] * 20 - answer["latency_us"]["count"] <= 20, answer
+
+
+@test("main")
+def a_generator_that_spins_measures_the_same_and_says_how_busy_it_was(cluster):
+    answer = flawless(cluster, to_each_gateway(cluster), "--workload=D", "--connections=20", "--rate=50",
+                      "--warmup=0", "--duration=1s", "--spin")
+    assert abs(answer["sent"] - 50) <= 1, answer
+    # It never slept, but 1,000 deliveries are little work: empty polls are no part of its share.
+    assert answer["generator_cpu"] < 0.6, answer
+
+
+@test("main")
+def a_signal_ends_the_measuring_and_the_answer_still_comes(cluster):
+    gateway = cluster.gateways[0]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        before = gateway.metrics().total("parley_deliveries_total")
+        with subprocess.Popen([gateway.argv[0], "bench", "--json", f"--url=ws://127.0.0.1:{gateway.port}/ws", "-c", "20",
+                               "--workload=D", "--warmup=0", "--duration=1h"],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as generator:
+            # Whoever is still connecting has nothing to answer with.
+            until(lambda: gateway.metrics().total("parley_deliveries_total") > before + 100, 10, "messages flow")
+            generator.send_signal(number)
+            out, err = generator.communicate(timeout=10)
+        assert generator.returncode == 0, (out, err)
+        answer = json.loads(out)
+        assert answer["ok"] and answer["sent"] >= 5 and answer["seconds"] < 10, answer
 
 
 @test("main")

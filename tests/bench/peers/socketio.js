@@ -4,6 +4,8 @@
 // As its documentation has it:
 // - "Performance tuning": ws's native add-ons bufferutil and utf-8-validate are installed; the initial
 //   HTTP request is discarded, which saves memory for each connection.
+//   The same page offers another server beneath it, uWebSockets.js; that has no package in the registry that the
+//   others come from, so this is Socket.IO on ws, its default.
 // - "Server options": the WebSocket transport only, so that no connection begins with polling;
 //   perMessageDeflate stays off, the default.
 // - "Redis adapter": createAdapter with two connections. (Its sharded form is for Redis clusters; on one
