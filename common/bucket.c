@@ -7,14 +7,13 @@
 /* A wait past this (317 years) is cut, so that its conversion from double stays defined. */
 #define WAIT_MAX_MS 1e13
 
-static double refilled(const struct bucket *b, const struct rate *rate, uint64_t now_ms)
+/* A burst that was made smaller since may be missing altogether, but no more than that. */
+static double missing(const struct bucket *b, const struct rate *rate, uint64_t now_ms)
 {
-    if (b->at_ms == 0) {
-        return rate->burst;
+    double tokens = (b->full_ms - (double)now_ms) * rate->per_s / 1000;
+    if (tokens <= 0) {
+        return 0;
     }
-    /* The clock is monotonic, but a caller may have read it before another one did. */
-    double elapsed_s = now_ms > b->at_ms ? (double)(now_ms - b->at_ms) / 1000 : 0;
-    double tokens = b->tokens + elapsed_s * rate->per_s;
     return tokens < rate->burst ? tokens : rate->burst;
 }
 
@@ -30,13 +29,14 @@ bool bucket_take(struct bucket *b, const struct rate *rate, uint64_t now_ms, uin
     bool taken = true;
     uint64_t wait = 0;
     if (rate->per_s > 0) {
-        b->tokens = refilled(b, rate, now_ms);
-        b->at_ms = now_ms > b->at_ms ? now_ms : b->at_ms;
-        taken = b->tokens >= ALMOST_ONE;
-        if (taken) {
-            b->tokens -= 1;
+        double tokens = rate->burst - missing(b, rate, now_ms);
+        taken = tokens >= ALMOST_ONE;
+        if (!taken) {
+            wait = wait_for_one_ms(tokens, rate->per_s);
+        } else if (b->full_ms < (double)now_ms) {
+            b->full_ms = (double)now_ms + 1000 / rate->per_s;
         } else {
-            wait = wait_for_one_ms(b->tokens, rate->per_s);
+            b->full_ms += 1000 / rate->per_s;
         }
     }
     if (wait_ms != NULL) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* bucket: token bucket rate limit. Pure: time is passed in. 16 bytes of state, so that every
- * connection can have several. */
+/* bucket: token bucket rate limit. Pure: time is passed in. 8 bytes of state, so that every
+ * connection can have several: all that is kept is when the bucket would be full again, from which
+ * what is missing follows (the "virtual scheduling" form of ITU-T I.371, annex A). */
 #ifndef COMMON_BUCKET_H
 #define COMMON_BUCKET_H
 
@@ -13,11 +14,11 @@ struct rate {
 };
 
 struct bucket {
-    uint64_t at_ms; /* when tokens was true; 0: never used, full */
-    double tokens;
+    double full_ms; /* 0: never used */
 };
 
-/* Takes one token. False: none left, and *wait_ms (may be NULL) says when there will be one. */
+/* Takes one token. False: none left, and *wait_ms (may be NULL) says when there will be one. After
+ * a change of the rate a bucket is full no later than it would have been under the old one. */
 bool bucket_take(struct bucket *b, const struct rate *rate, uint64_t now_ms,
                  uint64_t *wait_ms) MUST_CHECK;
 

@@ -17,11 +17,8 @@ void buf_fini(struct buf *b)
     *b = (struct buf){NULL, 0, 0};
 }
 
-void buf_reserve(struct buf *b, size_t more)
+void buf_grow(struct buf *b, size_t more)
 {
-    if (more <= b->cap - b->len) {
-        return;
-    }
     /* Sizes are checked against configured limits long before; half the address space is our bug.
      */
     assert(more < SIZE_MAX / 4 && b->len < SIZE_MAX / 4);
@@ -33,22 +30,6 @@ void buf_reserve(struct buf *b, size_t more)
     b->cap = cap;
 }
 
-void buf_add(struct buf *b, struct str text)
-{
-    if (text.len == 0) {
-        return;
-    }
-    buf_reserve(b, text.len);
-    memcpy(b->ptr + b->len, text.ptr, text.len);
-    b->len += text.len;
-}
-
-void buf_add_char(struct buf *b, char c)
-{
-    buf_reserve(b, 1);
-    b->ptr[b->len++] = c;
-}
-
 void buf_add_u64(struct buf *b, uint64_t n)
 {
     char digits[20]; /* 2^64 - 1 has 20 */
@@ -56,6 +37,17 @@ void buf_add_u64(struct buf *b, uint64_t n)
     do {
         digits[--at] = (char)('0' + n % 10);
         n /= 10;
+    } while (n > 0);
+    buf_add(b, (struct str){digits + at, sizeof(digits) - at});
+}
+
+void buf_add_hex(struct buf *b, uint64_t n)
+{
+    char digits[16]; /* 2^64 - 1 has 16 */
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = "0123456789abcdef"[n % 16];
+        n /= 16;
     } while (n > 0);
     buf_add(b, (struct str){digits + at, sizeof(digits) - at});
 }

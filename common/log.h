@@ -36,7 +36,9 @@ enum log_format { LOG_FORMAT_LOGFMT, LOG_FORMAT_JSON };
     X(GHOST, "ghost")                 \
     X(RESTORED, "register_restored")  \
     X(ACCEPT, "accept")               \
+    X(MEMORY, "memory")               \
     X(WORKER, "worker")               \
+    X(IO_URING, "io_uring")           \
     X(CONFIG, "config")               \
     X(RELOAD, "reload")               \
     X(RELOAD_FAILED, "reload_failed") \

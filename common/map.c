@@ -13,11 +13,12 @@
 #define KEEP_CAP ((size_t)1024)
 
 /* The hash is kept: most probes differ in it and ask for no key, and growing hashes nothing anew.
- */
-struct map_slot {
-    uint64_t hash;
-    void *item; /* borrowed; NULL: the slot is free */
-};
+ * 32 bits of it are enough for both. Hashes stand behind the items, in the same block: an array of
+ * pairs would take 4 bytes more a slot. */
+static uint32_t *hashes(const struct map *m)
+{
+    return (uint32_t *)(m->items + m->cap);
+}
 
 struct sip {
     uint64_t v0, v1, v2, v3;
@@ -43,7 +44,7 @@ static void sip_round(struct sip *s)
 }
 
 /* The words are read in the machine's own byte order: the hash never leaves the process. */
-static uint64_t sip_hash(const uint64_t seed[2], struct str key)
+static uint32_t sip_hash(const uint64_t seed[2], struct str key)
 {
     struct sip s = {seed[0] ^ 0x736f6d6570736575u, seed[1] ^ 0x646f72616e646f6du,
                     seed[0] ^ 0x6c7967656e657261u, seed[1] ^ 0x7465646279746573u};
@@ -66,15 +67,15 @@ static uint64_t sip_hash(const uint64_t seed[2], struct str key)
     sip_round(&s);
     sip_round(&s);
     sip_round(&s);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return (uint32_t)(s.v0 ^ s.v1 ^ s.v2 ^ s.v3);
 }
 
 /* The slot that holds key, or the free one where its run ends. The table has a free slot. */
-static size_t find(const struct map *m, struct str key, uint64_t hash)
+static size_t find(const struct map *m, struct str key, uint32_t hash)
 {
     size_t at = hash & (m->cap - 1);
-    while (m->slots[at].item != NULL) {
-        if (m->slots[at].hash == hash && str_equal(m->key_of(m->slots[at].item), key)) {
+    while (m->items[at] != NULL) {
+        if (hashes(m)[at] == hash && str_equal(m->key_of(m->items[at]), key)) {
             break;
         }
         at = (at + 1) & (m->cap - 1);
@@ -84,21 +85,21 @@ static size_t find(const struct map *m, struct str key, uint64_t hash)
 
 static void grow(struct map *m)
 {
-    struct map_slot *old = m->slots;
-    size_t old_cap = m->cap;
-    m->cap = old_cap == 0 ? FIRST_CAP : old_cap * 2;
-    m->slots = xcalloc(m->cap, sizeof(*m->slots));
-    for (size_t i = 0; i < old_cap; i++) {
-        if (old[i].item == NULL) {
+    struct map old = *m;
+    m->cap = old.cap == 0 ? FIRST_CAP : old.cap * 2;
+    m->items = xcalloc(m->cap, sizeof(*m->items) + sizeof(*hashes(m)));
+    for (size_t i = 0; i < old.cap; i++) {
+        if (old.items[i] == NULL) {
             continue;
         }
-        size_t at = old[i].hash & (m->cap - 1);
-        while (m->slots[at].item != NULL) {
+        size_t at = hashes(&old)[i] & (m->cap - 1);
+        while (m->items[at] != NULL) {
             at = (at + 1) & (m->cap - 1);
         }
-        m->slots[at] = old[i];
+        m->items[at] = old.items[i];
+        hashes(m)[at] = hashes(&old)[i];
     }
-    free(old);
+    free(old.items);
 }
 
 /* Frees a slot without a tombstone: each later slot of the run moves back when the gap lies on the
@@ -106,14 +107,15 @@ static void grow(struct map *m)
 static void close_gap(struct map *m, size_t gap)
 {
     size_t mask = m->cap - 1;
-    for (size_t at = (gap + 1) & mask; m->slots[at].item != NULL; at = (at + 1) & mask) {
-        size_t home = m->slots[at].hash & mask;
+    for (size_t at = (gap + 1) & mask; m->items[at] != NULL; at = (at + 1) & mask) {
+        size_t home = hashes(m)[at] & mask;
         if (((at - home) & mask) >= ((at - gap) & mask)) {
-            m->slots[gap] = m->slots[at];
+            m->items[gap] = m->items[at];
+            hashes(m)[gap] = hashes(m)[at];
             gap = at;
         }
     }
-    m->slots[gap].item = NULL;
+    m->items[gap] = NULL;
 }
 
 void map_init(struct map *m, struct str (*key_of)(const void *item))
@@ -124,8 +126,8 @@ void map_init(struct map *m, struct str (*key_of)(const void *item))
 
 void map_fini(struct map *m)
 {
-    free(m->slots);
-    m->slots = NULL;
+    free(m->items);
+    m->items = NULL;
     m->count = m->cap = 0;
 }
 
@@ -134,7 +136,7 @@ void *map_get(const struct map *m, struct str key)
     if (m->count == 0) {
         return NULL;
     }
-    return m->slots[find(m, key, sip_hash(m->seed, key))].item;
+    return m->items[find(m, key, sip_hash(m->seed, key))];
 }
 
 void map_put(struct map *m, void *item)
@@ -144,11 +146,11 @@ void map_put(struct map *m, void *item)
         grow(m);
     }
     struct str key = m->key_of(item);
-    uint64_t hash = sip_hash(m->seed, key);
+    uint32_t hash = sip_hash(m->seed, key);
     size_t at = find(m, key, hash);
-    assert(m->slots[at].item ==
-           NULL); /* the caller looks first: two items of one key are its bug */
-    m->slots[at] = (struct map_slot){hash, item};
+    assert(m->items[at] == NULL); /* the caller looks first: two items of one key are its bug */
+    m->items[at] = item;
+    hashes(m)[at] = hash;
     m->count++;
 }
 
@@ -158,7 +160,7 @@ void *map_remove(struct map *m, struct str key)
         return NULL;
     }
     size_t at = find(m, key, sip_hash(m->seed, key));
-    void *item = m->slots[at].item;
+    void *item = m->items[at];
     if (item == NULL) {
         return NULL;
     }
@@ -173,7 +175,7 @@ void *map_remove(struct map *m, struct str key)
 void *map_next(const struct map *m, size_t *at)
 {
     while (*at < m->cap) {
-        void *item = m->slots[(*at)++].item;
+        void *item = m->items[(*at)++];
         if (item != NULL) {
             return item;
         }

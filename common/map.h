@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* map: a hash table from text to the caller's items. An item holds its own key; the map holds
- * pointers (16 bytes a slot, open addressing, at most 3/4 full) and never owns an item.
+ * pointers (12 bytes a slot, open addressing, at most 3/4 full) and never owns an item.
  *
  * Keys come from the network, so hashing is SipHash-1-3 (Aumasson and Bernstein, 2012, with fewer
  * rounds as in Rust's and Ruby's tables) under a random seed of each map's own. */
@@ -10,8 +10,9 @@
 #include "common/base.h"
 
 struct map {
-    struct map_slot *slots; /* owned; NULL while the map never held an item */
-    size_t count, cap;      /* cap is 0 or a power of two */
+    void **items;      /* owned, not what it points to; an entry is NULL where a slot is free; NULL
+                          while the map never held an item */
+    size_t count, cap; /* cap is 0 or a power of two */
     struct str (*key_of)(const void *item);
     uint64_t seed[2];
 };

@@ -64,6 +64,8 @@ struct config {
         char *static_dir; /* "" serves no files */
         size_t max_header_bytes;
         unsigned flush_budget; /* sends per room and turn */
+        bool io_uring;         /* where the kernel has it */
+        size_t memory_max;     /* resident bytes; 0: no limit */
         struct config_list trusted_proxies;
     } server;
     struct {
@@ -73,6 +75,8 @@ struct config {
         struct config_list allowed_origins; /* empty: the same host */
         bool allow_no_origin;
         unsigned max_connections; /* 0: from the limit of open files */
+        unsigned max_per_ip;      /* 0: no limit */
+        struct rate connect_rate;
         uint64_t join_timeout_ms;
         size_t max_message_bytes;
         unsigned max_json_depth, max_json_nodes;

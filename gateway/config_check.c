@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MEMORY_MAX_LEAST ((size_t)16 << 20) /* idle it is 8 to 10 MiB */
+
 enum order { LESS, AT_MOST, AT_LEAST, MORE_THAN_TWICE };
 
 static const char *const order_text[] = {
@@ -158,6 +160,19 @@ static void check_max_connections(struct config_load *l)
     }
 }
 
+/* Below that it would be over before anybody came. */
+static void check_memory_max(struct config_load *l)
+{
+    const struct config_origin *origin = origin_of(l, setting("server", "memory_max"));
+    size_t max = l->config->server.memory_max;
+    if (!origin->bad && max > 0 && max < MEMORY_MAX_LEAST) {
+        config_error(l, &origin->place,
+                     "server.memory_max=%zu is less than a gateway needs by itself; at least 16m, "
+                     "or 0 for no limit",
+                     max);
+    }
+}
+
 /* Several gateways, each with a health page of its own, are one cluster only through Redis. */
 static void check_workers(struct config_load *l)
 {
@@ -191,6 +206,7 @@ void config_check(struct config_load *l)
     check_origins(l);
     check_redis_url(l);
     check_max_connections(l);
+    check_memory_max(l);
     config_kinds_check(l);
 }
 

@@ -9,10 +9,12 @@
 #include "gateway/chat/chat.h"
 #include "gateway/config.h"
 #include "gateway/edge/server.h"
+#include "gateway/edge/shed.h"
 #include "gateway/edge/static.h"
 #include "gateway/edge/ws.h"
 #include "gateway/files.h"
 #include "gateway/loop.h"
+#include "gateway/memory.h"
 #include "gateway/ops/admin.h"
 #include "gateway/stats.h"
 #include "gateway/wheel.h"
@@ -39,6 +41,7 @@ struct gateway {
     struct wheel *wheel;
     struct bus *bus;
     struct ws *ws;
+    struct memory *memory;
     struct chat_context context;
     struct chat *chat;
     struct static_site *files;
@@ -128,6 +131,7 @@ static void apply_config(struct gateway *g)
     chat_reload(g->chat);
     bus_reload(g->bus);
     server_reload(g->server);
+    memory_reload(g->memory);
 }
 
 static void on_hangup(int signo, void *ctx)
@@ -183,6 +187,12 @@ static void on_lag(void *ctx, uint64_t us)
     stats_observe(&g->stats.loop_lag, us);
 }
 
+static uint64_t on_memory_over(void *ctx, uint64_t bytes)
+{
+    struct gateway *g = ctx;
+    return ws_shed(g->ws, bytes);
+}
+
 static void build(struct gateway *g)
 {
     struct ws_handlers handlers;
@@ -196,6 +206,8 @@ static void build(struct gateway *g)
     chat_ws_handlers(g->chat, &handlers);
     g->ws = ws_new(g->loop, g->wheel, g->config, &g->stats, &handlers);
     g->context.ws = g->ws;
+    const struct memory_events events = {on_memory_over, g};
+    g->memory = memory_new(g->loop, g->config, &g->stats, &events);
 }
 
 static void start(struct gateway *g)
@@ -223,6 +235,7 @@ static void take_down(struct gateway *g)
     server_free(g->server);
     bus_free(g->bus);
     chat_free(g->chat);
+    memory_free(g->memory);
     ws_free(g->ws);
     ops_free(g->ops);
     static_site_free(g->files);

@@ -20,7 +20,9 @@
     X(gaps_filled, "parley_gaps_filled_total", "Messages read again from a room's log.")       \
     X(reaps, "parley_gateways_reaped_total", "Other gateways that this one found dead.")       \
     X(ghosts, "parley_ghosts_removed_total", "Registers found whose gateway was gone.")        \
-    X(restored, "parley_registers_restored_total", "Own registers found altered in Redis.")
+    X(restored, "parley_registers_restored_total", "Own registers found altered in Redis.")    \
+    X(memory_given_up, "parley_memory_given_up_bytes_total",                                   \
+      "Backlogs of slow readers given up for server.memory_max.")
 
 #define STATS_GAUGES(X)                                                                      \
     X(connections, "parley_connections", "Client connections now open.")                     \
@@ -30,6 +32,7 @@
     X(send_queue_bytes, "parley_send_queue_bytes", "Bytes held for clients in logs.")        \
     X(gateways, "parley_cluster_gateways", "Gateways seen alive, this one included.")        \
     X(draining, "parley_draining", "1 while this gateway drains.")                           \
+    X(memory_over, "parley_memory_over", "1 while it holds more than server.memory_max.")    \
     X(config_loaded_s, "parley_config_last_reload_success_timestamp_seconds",                \
       "Unix time when the settings in force were read.")
 
@@ -42,7 +45,10 @@
     X(NO_UPGRADE, "no_upgrade", 426, "upgrade_required", "this page is a WebSocket; upgrade")   \
     X(ORIGIN, "origin", 403, "origin_not_allowed", "pages of this origin may not connect here") \
     X(FULL, "full", 503, "full", "the gateway holds its maximum of connections")                \
-    X(DRAINING, "draining", 503, "draining", "the gateway is shutting down")
+    X(DRAINING, "draining", 503, "draining", "the gateway is shutting down")                    \
+    X(MEMORY, "memory", 503, "no_memory", "the gateway holds as much as it may")                \
+    X(ADDRESS, "address", 503, "too_many", "too many connections come from this address")       \
+    X(RATE, "connect_rate", 503, "too_fast", "too many connect at the same time")
 
 /* Why something that was to be delivered was not, or not live. */
 #define STATS_DROPS(X)            \

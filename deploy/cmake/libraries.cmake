@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-# The libraries the gateway stands on, as targets: lib::event lib::cjson lib::ssl lib::zlib lib::websockets lib::hiredis.
+# The libraries the gateway stands on, as targets: lib::event lib::cjson lib::uring lib::ssl lib::zlib lib::websockets lib::hiredis.
 # Their headers are system headers, so that our warnings stay our own.
 find_package(PkgConfig REQUIRED)
 find_package(OpenSSL REQUIRED)
 find_package(ZLIB REQUIRED)
 pkg_check_modules(EVENT REQUIRED IMPORTED_TARGET libevent_core)
 pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
+pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing)
 pkg_check_modules(WEBSOCKETS QUIET IMPORTED_TARGET libwebsockets>=4.3.5)
 pkg_check_modules(HIREDIS QUIET IMPORTED_TARGET hiredis>=1.2.0)
 
@@ -32,9 +33,10 @@ function(guest_library name pkg)
   endif()
 endfunction()
 
-guest_library(websockets WEBSOCKETS OpenSSL::SSL OpenSSL::Crypto ZLIB::ZLIB m)
+guest_library(websockets WEBSOCKETS OpenSSL::Crypto ZLIB::ZLIB m)
 guest_library(hiredis HIREDIS)
 add_library(lib::event ALIAS PkgConfig::EVENT)
 add_library(lib::cjson ALIAS PkgConfig::CJSON)
+add_library(lib::uring ALIAS PkgConfig::URING)
 add_library(lib::crypto ALIAS OpenSSL::Crypto)
 add_library(lib::zlib ALIAS ZLIB::ZLIB)

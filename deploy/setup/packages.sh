@@ -17,6 +17,7 @@ build patch           command:patch
 build xz-utils        command:xz
 build libevent-dev    pc:libevent_core
 build libcjson-dev    pc:libcjson
+build liburing-dev    pc:liburing
 build libssl-dev      pc:openssl
 build zlib1g-dev      pc:zlib
 run   python3         command:python3

@@ -148,6 +148,7 @@ struct bus_result {
     const struct str *lines; /* read: oldest first, consecutive from `first` */
     size_t line_count;
     uint64_t first;
+    bool other_epoch; /* read: that epoch is over; there are no lines, bus_sync_room tells more */
 };
 
 struct bus_member {
@@ -160,9 +161,9 @@ struct bus_member {
 struct bus_call {
     struct list link; /* the bus's */
     void (*done)(struct bus_call *call, const struct bus_result *result);
+    void *holder;         /* the bus's: what waits with it */
     uint64_t deadline_ms; /* the bus's */
     uint8_t kind;         /* the bus's */
-    uint8_t sent;         /* the bus's */
 };
 
 /* Follows a room: subscribes, waits for the confirmation, reads its state. On BUS_OK result->state
@@ -227,7 +228,8 @@ void bus_members(struct bus *b, struct str room, struct str cursor, unsigned lim
 
 /* Messages from offset `from` to `to` (both included) of the room's log in that epoch, as far as
  * they are kept: the answer may begin later than `from` (result->first) or be empty; it is
- * consecutive, and at most 256 messages. Another epoch: empty. */
+ * consecutive, and at most 256 messages. Another epoch: empty, and other_epoch. Works also while
+ * Redis refuses to write. */
 void bus_read(struct bus *b, struct bus_room *room, struct str epoch, uint64_t from, uint64_t to,
               struct bus_call *call);
 

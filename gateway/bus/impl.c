@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "gateway/bus/impl.h"
 
+#include "common/buf.h"
 #include "common/random.h"
 
 #include <assert.h>
@@ -69,6 +70,15 @@ void bus_closed(struct bus *b)
 {
     b->closed = true;
     loop_task_soon(b->settle);
+}
+
+void bus_add_chat(struct buf *out, uint64_t offset, struct str data)
+{
+    BUF_LIT(out, "{\"type\":\"chat\",\"offset\":");
+    buf_add_u64(out, offset);
+    BUF_LIT(out, ",\"data\":");
+    buf_add(out, data);
+    buf_add_char(out, '}');
 }
 
 struct str bus_put(char **at, struct str s)

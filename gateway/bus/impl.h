@@ -82,6 +82,10 @@ void bus_done_err(struct bus_call *call, enum bus_err err);
 /* Lets on_closed be called at the end of this turn. */
 void bus_closed(struct bus *b);
 
+struct buf;
+/* Adds the chat with that offset to out, as clients get it. */
+void bus_add_chat(struct buf *out, uint64_t offset, struct str data);
+
 /* Copies s to *at, moves *at behind it, and returns the copy. */
 struct str bus_put(char **at, struct str s);
 

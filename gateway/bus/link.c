@@ -24,7 +24,8 @@
 
 /* Replies that Redis sends us are small; a stranger at that port may claim anything. The longest
  * arrays are hashes read whole; the longest replies are pages of a log and what somebody publishes
- * by hand. */
+ * by hand. The longest string of ours is a batch in one payload; one that says it is longer ends
+ * the link before any of it is kept. */
 #define ELEMENTS_MAX ((long long)1 << 17)
 #define REPLY_MIN_BYTES ((size_t)32 << 20)
 #define LINES_PER_REPLY 512
@@ -57,6 +58,7 @@ struct link {
     redisContextFuncs funcs; /* its functions, but for the reading */
     size_t unread;           /* bytes of a reply that has not arrived whole */
     size_t reply_bytes;      /* no reply may be longer */
+    size_t bulk_bytes;       /* nor may one string of it */
     bool subscribed;         /* what comes answers no request */
     struct list under_way;   /* of struct link_request, as sent */
     struct args args;        /* the hand-shake's */
@@ -293,12 +295,26 @@ static void take_replies(struct link *l, redisAsyncContext *ac)
     }
 }
 
+/* How long the string that is under way says it is; 0: there is none. hiredis has taken the byte
+ * that says that it is one, and takes the length, which comes next, with the whole string only. */
+static size_t announced(const redisReader *reader, const char *rest)
+{
+    if (reader->ridx < 0 || reader->task[reader->ridx]->type != REDIS_REPLY_STRING) {
+        return 0;
+    }
+    long long len = strtoll(rest, NULL, 10);
+    return len > 0 ? (size_t)len : 0;
+}
+
 /* Why what is there of the next reply will not become one; NULL: it may. */
 static const char *endless(const struct link *l, const redisReader *reader)
 {
     const char *rest = reader->buf + reader->pos;
     if (l->unread > l->reply_bytes) {
         return "a reply without end";
+    }
+    if (announced(reader, rest) > l->bulk_bytes) {
+        return "a string too long";
     }
     if (reader->ridx >= DEPTH_MAX) {
         return "a reply too deep";
@@ -564,6 +580,7 @@ struct link *link_new(const struct link_options *options, const struct link_even
     size_t line_bytes = payload_limits_of(options->config).line_bytes;
     l->reply_bytes = LINES_PER_REPLY * line_bytes;
     l->reply_bytes = l->reply_bytes > REPLY_MIN_BYTES ? l->reply_bytes : REPLY_MIN_BYTES;
+    l->bulk_bytes = BUS_BATCH_MAX * line_bytes;
     l->backoff = (struct backoff){options->config->redis.reconnect_min_ms,
                                   options->config->redis.reconnect_max_ms, 0};
     l->timer = loop_timer_new(options->loop, on_timer, l);

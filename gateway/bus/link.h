@@ -9,7 +9,7 @@
  *   2. on_down comes before the requests under way get their NULL; link_is_up is false by then.
  *   3. A request without a reply for redis.command_timeout drops the link: replies could not be
  * told apart any more (a command that timed out may still have run). So does a reply that nobody
- * asked for, or that does not end.
+ * asked for, that does not end, or that says that it is longer than any of ours.
  *   4. The log gets one line when the link goes down and one when it is up again; of a link that
  * keeps falling at once only the first, and one more for another cause. The host's name is resolved
  * when connecting, by the C library, which blocks: name Redis by address, or have a resolver that

@@ -128,7 +128,10 @@ static void publish_run(struct bus_room *r, struct job *first, struct list *jobs
 static void read_log(struct bus_room *r, const struct job *j)
 {
     struct str lines[BUS_READ_MAX];
-    struct bus_result result = {.err = BUS_OK, .position = r->topic.position, .lines = lines};
+    struct bus_result result = {.err = BUS_OK,
+                                .lines = lines,
+                                .other_epoch =
+                                    !str_equal(j->range.epoch, bus_epoch(&r->topic.position))};
     const struct topic_limits limits = memory_room_limits(r);
     topic_expire(&r->topic, &limits, loop_now_ms(r->memory->base.loop));
     result.line_count = topic_read(&r->topic, &j->range, lines, &result.first);

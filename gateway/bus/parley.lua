@@ -10,7 +10,7 @@
 --
 -- Rules. Every key is declared. All that can fail (types, arguments, ids) comes before the first
 -- write. The log is written before `meta`. No randomness; INFO (6 us) only where fences differ.
--- Offsets are written with %.0f, because tostring() makes 1e+15 of large numbers.
+-- Offsets are written with %d, because tostring() makes 1e+15 of large numbers.
 --
 -- fence, epoch. A gateway passes what it read of Redis when it connected (the fence: its run_id,
 -- and if it became the master while it ran, the replication id of that) and 64 random bits in hex
@@ -24,15 +24,25 @@
 -- on one line):
 --   redis-cli FCALL parley1_publish 2 'parley:room:{general}:log' 'parley:room:{general}:meta'
 --     'parley:room:{general}' '' '' 100 3600000 300000
---     0 '{"room":"general","from":"system","text":"Hello","ts":1790000000}'
+--     1 '{"room":"general","from":"system","text":"Hello","ts":1790000000}'
 -- 100 is room.history_size, 3600000 room.history_ttl in ms, 300000 room.dedupe_ttl in ms: as the
--- gateways' settings say, or the room's log is cut by the smaller ones. The 0 before the data
--- says "no key"; for an idempotent publish say 3 keys, the third
--- 'parley:room:{general}:key:6:system:<key>', and 3 instead of 0. The answer is the epoch and
--- the message's offset; for a repeat 0, and then 1, and epoch and offset of the first.
+-- gateways' settings say, or the room's log is cut by the smaller ones. The 1 before the data says
+-- "one message"; for an idempotent publish say 3 keys, the third
+-- 'parley:room:{general}:key:6:system:<key>', and one more 1 at the end. The answer is the epoch
+-- and the message's offset; for a repeat 0, and then 1, and epoch and offset of the first.
+--
+-- The log. An entry is a batch, and its `m` the very text that went onto the channel: a head with
+-- the offset of the first message, then the data of each on a line of its own. `t` is the time in
+-- seconds. The id is the offset of the last message: so a range of messages stands in the entries
+-- with ids in that range and in the one behind them, and the log is cut by MINID.
+--
+-- What costs. Redis' Lua hashes every byte of every string that it makes, 4 cycles each, and a
+-- redis.call costs a microsecond. So a batch comes as one text and becomes one other; nothing is
+-- done for each message but where there are keys, or for a publisher from outside.
 
 local MAX_OFFSET = 9007199254740990 -- doubles count whole numbers up to 2^53
 local META_MARGIN_MS = 3600000
+local PROLONG_STEP_S = 60
 local NAMES_MAX = 50 -- in one digest
 local VERSION_MAX = 4503599627370496 -- 2^52; a register above was not written by a gateway
 
@@ -42,14 +52,14 @@ end
 
 local function whole(text, what)
   local n = tonumber(text)
-  if not n or n < 0 or n > MAX_OFFSET or n ~= math.floor(n) then
+  if not n or n < 0 or n > MAX_OFFSET or n % 1 ~= 0 then
     fail(what .. ' must be a whole number')
   end
   return n
 end
 
 local function text_of(n)
-  return string.format('%.0f', n)
+  return ('%d'):format(n)
 end
 
 -- The highest id that the log ever held, 0 for none. Entries may have been trimmed or deleted;
@@ -89,22 +99,22 @@ local function fence_now()
 end
 
 -- Where the room is: epoch, offset, and, when the epoch is new (then `meta` is to be written), the
--- fence.
+-- fence; then what prolong wrote.
 local function position(meta, log, fence, candidate)
-  local m = redis.call('HMGET', meta, 'epoch', 'offset', 'fence')
+  local m = redis.call('HMGET', meta, 'epoch', 'offset', 'fence', 'expiry')
   local offset = tonumber(m[2] or '')
   if m[1] and offset then
     if fence == '' or m[3] == fence then
-      return m[1], offset
+      return m[1], offset, nil, m[4]
     end
     fence = fence_now()
     if m[3] == fence then
-      return m[1], offset
+      return m[1], offset, nil, m[4]
     end
   elseif fence == '' then
     fence = fence_now()
   end
-  return new_epoch(candidate, log), log_end(log), fence
+  return new_epoch(candidate, log), log_end(log), fence, m[4]
 end
 
 -- How long `meta` outlives the last member: longer than anything that refers to it. 0: for ever.
@@ -143,162 +153,207 @@ local function check_json(data)
   end
 end
 
--- The messages of a publish are args[7] and on: pairs of the index of a dedupe key (0: none) and
--- data. Checks them, and returns the indexes. (Here and below: a table for each message would cost
--- more than its XADD.)
-local function indexes_of(keys, args)
-  if #args < 8 or #args % 2 ~= 0 then
-    fail('publish wants 6 arguments and then pairs of key index and data')
+local function lines_of(text)
+  local lines = {}
+  for line in string.gmatch(text .. '\n', '(.-)\n') do
+    lines[#lines + 1] = line
   end
-  if string.find(table.concat(args, '', 7), '\n', 1, true) then
-    fail('data must be one line')
+  return lines
+end
+
+-- Checks the messages of a publish. Returns how many there are, and, if there are dedupe keys, the
+-- key of each that has one by its number.
+local function messages_of(keys, args)
+  local count, keyed = whole(args[7] or '', 'the number of messages'), nil
+  if count == 0 or #args ~= 6 + #keys then
+    fail('publish wants 8 arguments, and then a number of a message for each dedupe key')
   end
-  local indexes, count, foreign = {}, 0, args[2] == ''
-  for i = 7, #args, 2 do
-    local index = 0
-    if args[i] ~= '0' then
-      index = whole(args[i], 'a key index')
-      if index ~= 0 and (index < 3 or index > #keys) then
-        fail('a key index is 0 or from 3 to the number of keys')
-      end
+  for i = 3, #keys do
+    local number = whole(args[6 + i], 'the number of a message')
+    if number == 0 or number > count then
+      fail('messages are numbered from 1')
     end
-    if foreign then -- not from a gateway, which has checked what it passes
-      check_json(args[i + 1])
-    end
-    count = count + 1
-    indexes[count] = index
+    keyed = keyed or {}
+    keyed[number] = keys[i]
   end
-  return indexes, count
+  if args[2] == '' then -- not from a gateway, which has checked what it passes
+    local lines = lines_of(args[8])
+    if #lines ~= count then
+      fail('data must be one line for each message')
+    end
+    for _, line in ipairs(lines) do
+      check_json(line)
+    end
+  end
+  return count, keyed
 end
 
 -- Finds the repeats: for the number of each the place of its first, or, when that is in this batch,
 -- its number. Returns them and how many there are.
-local function repeats_of(keys, indexes)
-  local repeats, count, first = {}, 0, {}
+local function repeats_of(keys, keyed, count)
+  local repeats, repeated, first = {}, 0, {}
   for i = 3, #keys do
     local epoch, offset = string.match(redis.call('GET', keys[i]) or '', '^(%x+):(%d+)$')
     first[keys[i]] = epoch and { epoch = epoch, offset = tonumber(offset) }
   end
-  for number, index in ipairs(indexes) do
-    local key = keys[index] -- nil for 0
+  for number = 1, count do
+    local key = keyed[number]
     if key and first[key] then
       repeats[number] = first[key]
-      count = count + 1
+      repeated = repeated + 1
     elseif key then
       first[key] = number
     end
   end
-  return repeats, count
+  return repeats, repeated
 end
 
--- Ids and lines of the new messages, in order.
-local function compose(args, repeats, offset, fresh)
+local function without(text, repeats)
+  local left = {}
+  for number, line in ipairs(lines_of(text)) do
+    if not repeats[number] then
+      left[#left + 1] = line
+    end
+  end
+  return table.concat(left, '\n')
+end
+
+-- What goes into the log and onto the channel, and the offset of the last message in it.
+local function compose(epoch, offset, fresh, data)
   if offset + fresh > MAX_OFFSET then
     fail('the offset is at its end')
   end
-  local format, ids, lines, count = string.format, {}, {}, 0
-  for i = 8, #args, 2 do
-    if not repeats[i / 2 - 3] then
-      count = count + 1
-      local id = format('%.0f', offset + count)
-      ids[count] = id
-      lines[count] = '{"type":"chat","offset":' .. id .. ',"data":' .. args[i] .. '}'
-    end
-  end
-  return ids, lines
+  return 'log ' .. epoch .. ' ' .. text_of(offset + 1) .. '\n' .. data, offset + fresh
 end
 
--- Appends the new messages to the log. The first XADD is the first write of the call, and tells
--- whether the rest can fail. Returns the error of that first one, if any. The last one cuts the
--- log.
-local function append(log, ids, lines, size, ttl)
-  local seconds, last, pcall = redis.call('TIME')[1], #ids, redis.pcall
-  for i = 1, last do
-    local reply
-    if i < last then
-      reply = pcall('XADD', log, ids[i], 'm', lines[i], 't', seconds)
-    else
-      reply = pcall('XADD', log, 'MAXLEN', '~', text_of(size), ids[i],
-        'm', lines[i], 't', seconds)
-    end
-    if type(reply) == 'table' and reply.err then
-      if i > 1 then
-        error(reply)
-      end
-      return reply
-    end
+-- Appends an entry to the log. This is the first write of the call, and tells whether the rest can
+-- fail: returns its error, if any, and whether the log is a new one. The log is cut where a quarter
+-- of its size is full, which is a third of the cost of XADD otherwise.
+local function append(log, offset, last, text, size, seconds)
+  local pcall, id, reply = redis.pcall, text_of(last), nil
+  if last > size and last % (size / 4) < last - offset then
+    reply = pcall('XADD', log, 'NOMKSTREAM', 'MINID', '~', text_of(last - size + 1), id,
+      'm', text, 't', seconds)
+  else
+    reply = pcall('XADD', log, 'NOMKSTREAM', id, 'm', text, 't', seconds)
   end
-  if ttl > 0 then
-    redis.call('PEXPIRE', log, text_of(ttl))
+  local created = reply == false
+  if created then
+    reply = pcall('XADD', log, id, 'm', text, 't', seconds)
   end
+  return type(reply) == 'table' and reply or nil, created
+end
+
+-- As meta_keep, where there may be members or none: then `meta` expires already.
+local function meta_prolong(meta, ttl)
+  if ttl == 0 then
+    redis.call('PERSIST', meta)
+  else
+    redis.call('PEXPIRE', meta, text_of(ttl), 'XX')
+  end
+end
+
+-- Lets the log live for history_ttl from now on, and `meta` longer. Not at each publish: they get a
+-- step more than that, and `expiry` in `meta` says until which second they are sure to live.
+-- Returns what `expiry` is to be, or nil when it stands.
+local function prolong(log, meta, ttl, dedupe_ttl, now, expiry)
+  if ttl == 0 then
+    if expiry == '0' then
+      return nil
+    end
+    redis.call('PERSIST', log)
+    meta_prolong(meta, 0)
+    return '0'
+  end
+  local step, least = math.min(math.floor(ttl / 8000), PROLONG_STEP_S), math.floor(ttl / 1000)
+  local left = (tonumber(expiry or '') or 0) - now
+  if left >= least and left <= least + step and step > 0 then
+    return nil
+  end
+  redis.call('PEXPIRE', log, text_of(step > 0 and ttl + (step + 1) * 1000 or ttl))
+  meta_prolong(meta, meta_ttl(ttl, dedupe_ttl))
+  return text_of(now + least + step)
 end
 
 -- The answer, and the dedupe keys of the new messages.
-local function answer(keys, indexes, repeats, epoch, offset, ids, ttl)
-  local reply, fresh, px = { epoch, #ids > 0 and offset + 1 or 0 }, 0, text_of(ttl)
-  local offsets = {}
-  for number, index in ipairs(indexes) do
+local function answer(keyed, count, repeats, epoch, offset, fresh, ttl)
+  local reply = { epoch, fresh > 0 and offset + 1 or 0 }
+  local at, offsets, px = offset, {}, text_of(ttl)
+  for number = 1, keyed and count or 0 do
     local first = repeats[number]
     if first then
       reply[#reply + 1] = number
       reply[#reply + 1] = type(first) == 'table' and first.epoch or epoch
       reply[#reply + 1] = type(first) == 'table' and first.offset or offsets[first]
     else
-      fresh = fresh + 1
-      if index ~= 0 then
-        offsets[number] = offset + fresh
-        if ttl > 0 then
-          redis.call('SET', keys[index], epoch .. ':' .. ids[fresh], 'PX', px)
-        end
+      at = at + 1
+      offsets[number] = at
+      if keyed[number] and ttl > 0 then
+        redis.call('SET', keyed[number], epoch .. ':' .. text_of(at), 'PX', px)
       end
     end
   end
   return reply
 end
 
+-- `meta` after a publish. The log was written before.
+local function advance(meta, last, expiry)
+  if expiry then
+    redis.call('HSET', meta, 'offset', text_of(last), 'expiry', expiry)
+  else
+    redis.call('HSET', meta, 'offset', text_of(last))
+  end
+end
+
 -- parley1_publish: a batch of chats into the log and onto the channel, one order for everybody.
 -- KEYS: log, meta, then one dedupe key for each message that has one.
 -- ARGV: channel, fence, candidate, history_size (0: no log), history_ttl ms (0: for ever),
--- dedupe_ttl ms;
---   then for each message: index of its dedupe key in KEYS or 0, data.
+-- dedupe_ttl ms, how many messages, their data, a line each; then for each dedupe key the number
+--   (from 1) of its message.
 -- Reply: epoch; offset of the first new message (0: none is new), the others follow it; then for
 -- each repeat its number in the batch (from 1), and epoch and offset of the first.
 local function publish(keys, args)
-  local log, meta, channel, candidate = keys[1], keys[2], args[1], args[3]
-  local indexes, count = indexes_of(keys, args)
-  local size = whole(args[4], 'history_size')
-  local ttl = whole(args[5], 'history_ttl')
+  local log, meta, candidate, data = keys[1], keys[2], args[3], args[8]
+  local count, keyed = messages_of(keys, args)
+  local size, ttl = whole(args[4], 'history_size'), whole(args[5], 'history_ttl')
   local dedupe_ttl = whole(args[6], 'dedupe_ttl')
-  local repeats, repeated = repeats_of(keys, indexes)
-  local fresh = count - repeated
-  local epoch, offset, fence = position(meta, log, args[2], candidate)
-  local ids, lines = compose(args, repeats, offset, fresh)
-  if fresh > 0 and size > 0 then
-    local refused = append(log, ids, lines, size, ttl)
+  local fresh, repeats, repeated = count, nil, 0
+  if keyed then
+    repeats, repeated = repeats_of(keys, keyed, count)
+  end
+  if repeated > 0 then
+    fresh, data = count - repeated, without(data, repeats)
+  end
+  local epoch, offset, fence, expiry = position(meta, log, args[2], candidate)
+  local text, last = compose(epoch, offset, fresh, data)
+  if fresh == 0 then
+    return answer(keyed, count, repeats, epoch, offset, 0, dedupe_ttl)
+  end
+  if size > 0 then
+    local seconds = redis.call('TIME')[1]
+    local refused, created = append(log, offset, last, text, size, seconds)
     if refused and not fence and string.find(refused.err, 'equal or smaller', 1, true) then
       -- Somebody put entries into the log: what `meta` says is not the truth any more.
       epoch, offset, fence = new_epoch(candidate, log), log_end(log), fence_now()
-      ids, lines = compose(args, repeats, offset, fresh)
-      refused = append(log, ids, lines, size, ttl)
+      text, last = compose(epoch, offset, fresh, data)
+      refused, created = append(log, offset, last, text, size, seconds)
     end
     if refused then
       return refused
     end
-  end
-  local reply = answer(keys, indexes, repeats, epoch, offset, ids, dedupe_ttl)
-  if fresh == 0 then
-    return reply
-  end
-  if fence then
-    renew(meta, epoch, offset + fresh, fence, meta_ttl(ttl, dedupe_ttl))
+    expiry = prolong(log, meta, ttl, dedupe_ttl, tonumber(seconds), not created and expiry)
   else
-    redis.call('HSET', meta, 'offset', ids[fresh])
-    if redis.call('PTTL', meta) >= 0 then
-      meta_keep(meta, false, meta_ttl(ttl, dedupe_ttl))
-    end
+    expiry = nil
+    meta_prolong(meta, meta_ttl(ttl, dedupe_ttl))
   end
-  redis.call('PUBLISH', channel, 'log ' .. epoch .. ' ' .. ids[1] .. '\n' ..
-    table.concat(lines, '\n'))
+  local reply = answer(keyed, count, repeats, epoch, offset, fresh, dedupe_ttl)
+  if fence then
+    renew(meta, epoch, last, fence, meta_ttl(ttl, dedupe_ttl))
+  end
+  if expiry or not fence then
+    advance(meta, last, expiry)
+  end
+  redis.call('PUBLISH', args[1], text)
   return reply
 end
 
@@ -318,24 +373,45 @@ local function room(keys, args)
   return { epoch, offset, online }
 end
 
--- parley1_read: messages of the log.
+-- Entries of the log with messages from `from` to `to`: with at least `count` messages, if there
+-- are as many, and not many more.
+local function entries(log, from, to, count)
+  local rows = redis.call('XRANGE', log, text_of(from), '+', 'COUNT', 1)
+  local function more(...)
+    for _, row in ipairs(redis.call('XRANGE', log, '(' .. rows[#rows][1], ...)) do
+      rows[#rows + 1] = row
+    end
+    return tonumber(string.match(rows[#rows][1], '^%d+'))
+  end
+  if rows[1] then
+    local last = tonumber(string.match(rows[1][1], '^%d+'))
+    local high = math.min(to, last + count)
+    last = last < high and more(text_of(high), 'COUNT', text_of(count)) or last
+    if last < high then
+      more('+', 'COUNT', 1)
+    end
+  end
+  return rows
+end
+
+-- parley1_read: messages of the log. Writes nothing: it works in a Redis that refuses writes.
 -- KEYS: meta, log.
--- ARGV: fence, candidate, history_ttl ms, dedupe_ttl ms, epoch asked for, from, to, how many at
--- most.
--- Reply: epoch, offset, then offset and text of each message, in order. None when the epoch is
--- another, and none older than history_ttl.
+-- ARGV: fence, history_ttl ms, epoch asked for, from, to, how many at most.
+-- Reply: 1 if the room is in that epoch, 0 if it is in another, or begins one with the next
+-- parley1_room or parley1_publish; then the texts of the batches that hold these messages, in
+-- order, with what else is in them; none older than history_ttl.
 local function read(keys, args)
-  local ttl, dedupe_ttl = whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl')
-  local from, to, count = whole(args[6], 'from'), whole(args[7], 'to'), whole(args[8], 'the count')
-  local epoch, offset, fence = position(keys[1], keys[2], args[1], args[2])
+  local ttl = whole(args[2], 'history_ttl')
+  local from, to, count = whole(args[4], 'from'), whole(args[5], 'to'), whole(args[6], 'the count')
+  local epoch, _, fence = position(keys[1], keys[2], args[1], 'none')
   local rows = {}
-  if epoch == args[5] and not fence and from <= to and count > 0 then
-    rows = redis.call('XRANGE', keys[2], text_of(from), text_of(to), 'COUNT', text_of(count))
+  if epoch ~= args[3] or fence then
+    return { 0 }
   end
-  if fence then
-    renew(keys[1], epoch, offset, fence, meta_ttl(ttl, dedupe_ttl))
+  if from <= to and count > 0 then
+    rows = entries(keys[2], from, to, count)
   end
-  local reply, oldest = { epoch, offset }, 0
+  local reply, oldest = { 1 }, 0
   if ttl > 0 then
     oldest = tonumber(redis.call('TIME')[1]) - ttl / 1000
   end
@@ -345,7 +421,6 @@ local function read(keys, args)
       fields[row[2][i]] = row[2][i + 1]
     end
     if fields.m and (tonumber(fields.t or '') or oldest) >= oldest then
-      reply[#reply + 1] = tonumber(string.match(row[1], '^%d+'))
       reply[#reply + 1] = fields.m
     end
   end
@@ -479,7 +554,11 @@ local small = { 'allow-oom' }
 redis.register_function('parley1_publish', publish)
 redis.register_function('parley1_direct', direct)
 redis.register_function({ function_name = 'parley1_room', callback = room, flags = small })
-redis.register_function({ function_name = 'parley1_read', callback = read, flags = small })
+redis.register_function({
+  function_name = 'parley1_read',
+  callback = read,
+  flags = { 'no-writes', 'allow-oom' },
+})
 redis.register_function({ function_name = 'parley1_presence', callback = presence, flags = small })
 redis.register_function({ function_name = 'parley1_sentence', callback = sentence, flags = small })
 redis.register_function({ function_name = 'parley1_reap', callback = reap, flags = small })

@@ -127,7 +127,7 @@ static const char *read_log(struct payload *p, struct str head, struct str rest,
         struct str line;
         take(&rest, '\n', &line);
         if (p->line_count == PAYLOAD_LINES_MAX || !payload_line_valid(line, limits->line_bytes) ||
-            line.ptr[0] != '{') {
+            line.ptr[0] != '{' || line.ptr[line.len - 1] != '}') {
             return "line of a log";
         }
         p->lines[p->line_count++] = line;
@@ -266,6 +266,24 @@ void payload_read(struct payload *p, struct str text, const struct payload_limit
             p->kind = p->why == NULL ? p->kind : PAYLOAD_BAD;
             return;
         }
+    }
+}
+
+/* What a chat is longer than its data. */
+#define CHAT_OVERHEAD 64
+
+void payload_chats(struct buf *out, struct str *lines, size_t count, uint64_t first)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += lines[i].len + CHAT_OVERHEAD;
+    }
+    buf_clear(out);
+    buf_reserve(out, bytes); /* at once: the lines point into it */
+    for (size_t i = 0; i < count; i++) {
+        size_t start = out->len;
+        bus_add_chat(out, first + i, lines[i]);
+        lines[i] = (struct str){out->ptr + start, out->len - start};
     }
 }
 

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* payload: what travels on the channels in Redis. Pure.
  *
- * Of a room: a head line, then one text a line, exactly as clients get it.
- *   log <epoch> <first offset>              a batch of the room's log
- *   pres <gateway> <version> <count>        a digest; the lines are a mark and a name each
- *   sig <gateway> <connection, hex>         a signal; one line
- *   {…}                                     an outsider's chat or signal; one line, no offset
+ * Of a room: a head line, then one text a line.
+ *   log <epoch> <first offset>        chats, the data of each; the text is an entry of the log, too
+ *   pres <gateway> <version> <count>  a digest; the lines are a mark and a name each
+ *   sig <gateway> <connection, hex>   a signal; one line, exactly as clients get it
+ *   {…}                               an outsider's chat or signal; one line, no offset
  * Of a user: {…}, a message of type direct. Of a gateway: beat <nonce, hex>.
  *
  * Anybody who reaches Redis can publish, and a byte that is not UTF-8 would make our own frame
@@ -30,7 +30,7 @@ struct payload {
     enum payload_kind kind;
     struct bus_position position;        /* log: of the last line */
     uint64_t first;                      /* log */
-    struct str lines[PAYLOAD_LINES_MAX]; /* log; signal, outsider: lines[0] */
+    struct str lines[PAYLOAD_LINES_MAX]; /* log: data; signal, outsider: lines[0] is a message */
     size_t line_count;
     struct bus_register reg;                  /* digest; signal: reg.gateway */
     struct bus_name names[PAYLOAD_NAMES_MAX]; /* digest */
@@ -47,6 +47,10 @@ struct payload_limits {
 struct payload_limits payload_limits_of(const struct config *config);
 
 void payload_read(struct payload *p, struct str text, const struct payload_limits *limits);
+
+/* Makes whole messages of the data of chats: they stand in out, which is cleared, and lines points
+ * there. */
+void payload_chats(struct buf *out, struct str *lines, size_t count, uint64_t first);
 
 /* A text of a user's channel: true when it may go to the user's connections. */
 bool payload_is_direct(struct str text, const struct payload_limits *limits);

@@ -132,6 +132,7 @@ static void redis_free(struct bus *b)
     loop_task_free(s->subscribe);
     loop_task_free(s->publish);
     args_fini(&s->args);
+    buf_fini(&s->chats);
     map_fini(&s->channels);
     url_free(&s->url);
     free(s);

@@ -71,6 +71,8 @@ void ask_fail_waiting(struct redis *s);    /* all that wait: BUS_UNAVAILABLE */
 
 /* One command was refused, with this text: what that means for who asked. */
 enum bus_err error_note(struct redis *s, enum stats_command command, const char *text);
+/* One command was done: what that shows of those that were refused before. */
+void error_passed(struct redis *s, enum stats_command command);
 bool error_drops_link(const char *text); /* what says this is no use as long as it is connected */
 void error_tick(struct redis *s);        /* at every tick */
 /* What is refused, in words, or NULL; unready: so that the gateway is not ready. */
@@ -113,12 +115,10 @@ struct channel {
     struct list in_dirty; /* what is wanted and what was sent differ; or in a list of the moment */
     unsigned unconfirmed; /* commands whose confirmation is not here yet */
     bool wanted;
-    bool sent;              /* the last command sent for it was SUBSCRIBE */
-    bool fed;               /* wanted, and confirmed */
-    struct bus_call *call;  /* of the open under way, or NULL */
-    struct list in_opening; /* while there is such a call */
-    uint64_t deadline_ms;
-    struct str name; /* the channel's whole name; owned with the struct around */
+    bool sent;             /* the last command sent for it was SUBSCRIBE */
+    bool fed;              /* wanted, and confirmed */
+    struct bus_call *call; /* of the open under way, which it holds with a deadline; or NULL */
+    struct str name;       /* the channel's whole name; owned with the struct around */
 };
 
 void channel_init(struct channel *c, struct redis *s, const struct channel_kind *kind);
@@ -126,6 +126,7 @@ void channel_want(struct channel *c);
 void channel_drop(struct channel *c);                           /* c may be gone after this */
 void channel_opening(struct channel *c, struct bus_call *call); /* call waits, with a deadline */
 void channel_opened(struct channel *c, const struct bus_result *result); /* completes it, if any */
+void channel_settle(struct channel *c, enum bus_err err); /* the same at the end of the turn */
 void channel_expire(struct redis *s, uint64_t now_ms);
 void channel_link_up(struct redis *s);
 void channel_link_down(struct redis *s);
@@ -172,9 +173,11 @@ struct str bus_room_name(const struct bus_room *r);
  */
 size_t room_registers(const struct redisReply *online, struct bus_register *registers);
 void room_reads_pump(struct redis *s);
-void room_retry(struct redis *s);      /* at every tick: reads that failed */
-void room_linger(void *redis);         /* timer */
-void room_forget_set(struct redis *s); /* a new id: no room is in its set */
+void room_retry(struct redis *s); /* at every tick: reads that failed */
+void room_linger(void *redis);    /* timer */
+/* A new id: no room is in its set. Adds the names of the rooms where the old one may have written
+ * its register. */
+void room_forget_set(struct redis *s, struct args *rooms);
 void room_reload_all(struct redis *s); /* the config was changed: their policies */
 
 void publish_expire(struct redis *s, uint64_t now_ms);
@@ -200,6 +203,8 @@ void others_look(void *redis); /* timer */
 void others_sentence(struct redis *s, const char *id, uint64_t counter);
 
 void reap_start(struct redis *s, struct str gateway); /* sentenced, now or before */
+/* An id that was ours leaves these rooms, and then those of its set. Takes what is in rooms. */
+void reap_former(struct redis *s, struct str id, struct args *rooms);
 /* Not among the living, but found in that room (empty: with a set of rooms): it leaves that room,
  * then those of its set. False: it is being reaped already. */
 bool reap_ghost(struct redis *s, struct str gateway, struct str room);
@@ -238,6 +243,7 @@ struct redis_identity {
 struct redis_trouble {
     uint64_t count; /* 0: it is well */
     uint64_t last_ms;
+    bool over;     /* something passed since: it is only not told of yet */
     uint32_t told; /* a bit for each kind of error that the log was told */
     enum stats_refusal newest;
     char word[96];
@@ -250,18 +256,21 @@ struct redis {
     struct payload_limits limits;
     struct args args;       /* scratch of the moment */
     struct payload payload; /* scratch of the moment */
+    struct buf chats;       /* scratch of the moment */
 
     struct list waiting; /* of struct ask, by seq */
     uint64_t seq;
     size_t under_way;
     size_t request_bytes; /* of asks that are metered */
     struct redis_trouble troubles[COMMAND_COUNT];
+    bool refused;              /* one of them is not over */
     bool loading;              /* FUNCTION LOAD is under way */
     struct loop_timer *expiry; /* owned */
     bool expiring;             /* it runs */
 
     struct map channels;         /* of struct channel */
-    struct list dirty, opening;  /* of struct channel */
+    struct list dirty;           /* of struct channel */
+    struct list opening;         /* of struct bus_call, whose holders are channels */
     size_t unconfirmed;          /* channels of commands whose confirmation is not here yet */
     uint64_t confirmed_ms;       /* when the last one came, or the first was asked for */
     struct loop_task *subscribe; /* owned */

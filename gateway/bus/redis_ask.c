@@ -131,6 +131,7 @@ static void on_reply(struct link_request *r, const redisReply *reply)
     if (reply->type == REDIS_REPLY_ERROR) {
         on_error(a, reply);
     } else {
+        error_passed(s, a->kind->command);
         finish(a, BUS_OK, reply);
     }
     if (!list_empty(&s->waiting)) {

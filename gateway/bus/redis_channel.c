@@ -20,7 +20,6 @@ void channel_init(struct channel *c, struct redis *s, const struct channel_kind 
     c->kind = kind;
     c->redis = s;
     list_init(&c->in_dirty);
-    list_init(&c->in_opening);
     map_put(&s->channels, c);
 }
 
@@ -69,17 +68,30 @@ void channel_opening(struct channel *c, struct bus_call *call)
 {
     assert(c->call == NULL);
     c->call = call;
-    c->deadline_ms = redis_now_ms(c->redis) + c->redis->base.config->redis.command_timeout_ms;
-    list_push(&c->redis->opening, &c->in_opening);
+    call->holder = c;
+    call->deadline_ms = redis_now_ms(c->redis) + c->redis->base.config->redis.command_timeout_ms;
+    list_push(&c->redis->opening, &call->link);
     ask_watch_deadlines(c->redis);
+}
+
+static struct bus_call *take_call(struct channel *c)
+{
+    struct bus_call *call = c->call;
+    c->call = NULL;
+    if (call != NULL) {
+        list_remove(&call->link);
+    }
+    return call;
 }
 
 void channel_opened(struct channel *c, const struct bus_result *result)
 {
-    struct bus_call *call = c->call;
-    c->call = NULL;
-    list_remove(&c->in_opening);
-    bus_done(call, result); /* c may be gone after this */
+    bus_done(take_call(c), result); /* c may be gone after this */
+}
+
+void channel_settle(struct channel *c, enum bus_err err)
+{
+    bus_settle(&c->redis->base, take_call(c), err);
 }
 
 void channel_expire(struct redis *s, uint64_t now_ms)
@@ -89,11 +101,11 @@ void channel_expire(struct redis *s, uint64_t now_ms)
         link_drop(s->subscriber, LOSS_TIMEOUT, "no confirmation in time");
     }
     while (!list_empty(&s->opening)) {
-        struct channel *c = container_of(s->opening.next, struct channel, in_opening);
-        if (c->deadline_ms > now_ms) {
+        const struct bus_call *first = container_of(s->opening.next, struct bus_call, link);
+        if (first->deadline_ms > now_ms) {
             return;
         }
-        channel_opened(c, &(struct bus_result){.err = BUS_UNAVAILABLE});
+        channel_opened(first->holder, &(struct bus_result){.err = BUS_UNAVAILABLE});
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What Redis's error replies mean, and the account of them: of each command the log is told once
  * that it is refused, once for each other kind of error, and once that all is well again, however
- * many calls fail between. */
+ * many calls fail between. Health does not wait for that: it is over with the first one that
+ * passes. */
 #include "common/log.h"
 #include "gateway/bus/redis.h"
 
@@ -19,30 +20,31 @@ static const char *const command_names[COMMAND_COUNT] = {
 #undef X
 };
 
-/* With all of them nothing was done. unready: new clients are better off with another gateway, or
- * none; what all gateways share and only writing suffers from is not among these. drop: this
- * connection will not do any more. */
+/* With all of them nothing was done. whole: Redis refuses everything then, so whatever passes shows
+ * that it is over; else the same command must. unready: new clients are better off with another
+ * gateway, or none; what all gateways share and only writing suffers from is not among these. drop:
+ * this connection will not do any more. */
 static const struct {
     enum bus_err err;
-    bool unready, drop;
+    bool unready, drop, whole;
 } meanings[REFUSAL_COUNT] = {
-    [REFUSAL_LOADING] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_BUSY] = {BUS_UNAVAILABLE, true, false},
-    [REFUSAL_READONLY] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_MASTERDOWN] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_NOAUTH] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_WRONGPASS] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_NOPERM] = {BUS_UNAVAILABLE, true, false},
-    [REFUSAL_OOM] = {BUS_UNAVAILABLE, false, false},
-    [REFUSAL_MISCONF] = {BUS_UNAVAILABLE, false, false},
-    [REFUSAL_NOREPLICAS] = {BUS_UNAVAILABLE, false, false},
-    [REFUSAL_MOVED] = {BUS_UNAVAILABLE, true, false},
-    [REFUSAL_CLUSTER] = {BUS_UNAVAILABLE, true, false},
-    [REFUSAL_TRYAGAIN] = {BUS_UNAVAILABLE, false, false},
-    [REFUSAL_WRONGTYPE] = {BUS_REFUSED, false, false},
-    [REFUSAL_NO_FUNCTION] = {BUS_REFUSED, true, false},
-    [REFUSAL_CLIENTS] = {BUS_UNAVAILABLE, true, true},
-    [REFUSAL_OTHER] = {BUS_REFUSED, false, false},
+    [REFUSAL_LOADING] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_BUSY] = {BUS_UNAVAILABLE, true, false, true},
+    [REFUSAL_READONLY] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_MASTERDOWN] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_NOAUTH] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_WRONGPASS] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_NOPERM] = {BUS_UNAVAILABLE, true, false, false},
+    [REFUSAL_OOM] = {BUS_UNAVAILABLE, false, false, false},
+    [REFUSAL_MISCONF] = {BUS_UNAVAILABLE, false, false, false},
+    [REFUSAL_NOREPLICAS] = {BUS_UNAVAILABLE, false, false, false},
+    [REFUSAL_MOVED] = {BUS_UNAVAILABLE, true, false, false},
+    [REFUSAL_CLUSTER] = {BUS_UNAVAILABLE, true, false, false},
+    [REFUSAL_TRYAGAIN] = {BUS_UNAVAILABLE, false, false, false},
+    [REFUSAL_WRONGTYPE] = {BUS_REFUSED, false, false, false},
+    [REFUSAL_NO_FUNCTION] = {BUS_REFUSED, true, false, false},
+    [REFUSAL_CLIENTS] = {BUS_UNAVAILABLE, true, true, true},
+    [REFUSAL_OTHER] = {BUS_REFUSED, false, false, false},
 };
 
 static bool in_trouble(const struct redis_trouble *t)
@@ -65,8 +67,25 @@ enum bus_err error_note(struct redis *s, enum stats_command command, const char 
     t->count++;
     t->last_ms = redis_now_ms(s);
     t->newest = refusal;
+    t->over = false;
+    s->refused = true;
     snprintf(t->word, sizeof(t->word), "%s is refused: %.*s", command_names[command], len, text);
     return meanings[refusal].err;
+}
+
+void error_passed(struct redis *s, enum stats_command command)
+{
+    if (!s->refused) {
+        return;
+    }
+    s->refused = false;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        struct redis_trouble *t = &s->troubles[i];
+        if (in_trouble(t) && (i == command || meanings[t->newest].whole)) {
+            t->over = true;
+        }
+        s->refused = s->refused || (in_trouble(t) && !t->over);
+    }
 }
 
 bool error_drops_link(const char *text)
@@ -96,9 +115,10 @@ const char *error_word(const struct redis *s, bool *unready)
     *unready = false;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         const struct redis_trouble *t = &s->troubles[i];
-        bool bad = in_trouble(t) && meanings[t->newest].unready;
-        if (in_trouble(t) && (worst == NULL || (bad && !*unready) ||
-                              (bad == *unready && t->last_ms > worst->last_ms))) {
+        bool stands = in_trouble(t) && !t->over;
+        bool bad = stands && meanings[t->newest].unready;
+        if (stands && (worst == NULL || (bad && !*unready) ||
+                       (bad == *unready && t->last_ms > worst->last_ms))) {
             worst = t;
             *unready = bad;
         }

@@ -38,11 +38,17 @@ struct own_channel {
 };
 
 static void renew(struct redis *s);
+static void beat(struct redis *s);
 
 static void on_fed(struct channel *c)
 {
-    if (c == c->redis->me.channel) {
-        renew(c->redis);
+    struct redis *s = c->redis;
+    if (c != s->me.channel) {
+        return;
+    }
+    renew(s);
+    if (s->me.registered && link_is_up(s->commands)) {
+        beat(s); /* to be ready again does not wait for its turn */
     }
 }
 
@@ -113,10 +119,11 @@ static bool write_renew(struct ask *a, struct args *out)
     return true;
 }
 
-static void beat(struct redis *s);
-
 static void cleared(struct redis *s)
 {
+    if (!s->me.clear) {
+        beat(s); /* as soon as it can come back, over this link */
+    }
     s->me.clear = true;
     ask_pump(s);
 }
@@ -126,7 +133,6 @@ static void registered(struct redis *s, uint64_t counter)
     s->me.registered = true;
     s->me.counter = counter;
     s->me.uncertain = 0;
-    beat(s);
     others_read(s);
     cleared(s);
     if (s->me.announce) {
@@ -135,18 +141,21 @@ static void registered(struct redis *s, uint64_t counter)
     }
 }
 
-/* Somebody declared us dead, or Redis lost what we had. What is left under the old id is reaped
- * like that of any dead gateway; all goes on under a new one. */
+/* Somebody declared us dead, or Redis lost what we had. All goes on under a new id, and what is
+ * left under the old one is reaped. Where that is we know ourselves: the set of rooms was lost with
+ * the rest, and a register that was written since stands in none. */
 static void lose_identity(struct redis *s, uint64_t counter)
 {
     char old[BUS_ID_MAX];
+    struct args rooms = {0};
     memcpy(old, s->base.id, sizeof(old));
     memcpy(s->me.former[s->me.former_next++ % FORMER_IDS], old, sizeof(old));
     take_identity(s);
     LOG(WARN, GATEWAY_ID, F_TEXT("was", old), F_TEXT("is", s->base.id));
     s->me.announce = true;
-    room_forget_set(s);
+    room_forget_set(s, &rooms);
     others_sentence(s, old, counter);
+    reap_former(s, str_from(old), &rooms);
 }
 
 bool lease_was_ours(const struct redis *s, struct str id)

@@ -163,7 +163,7 @@ void redis_presence(struct bus *b, struct bus_room *room, const struct bus_prese
     p->full = change->full;
     payload_add_names(&p->names, change->names, change->name_count);
     for (size_t i = 0; i < change->member_count; i++) {
-        buf_addf(&p->members.text, "%llx", (unsigned long long)change->members[i].connection);
+        buf_add_hex(&p->members.text, change->members[i].connection);
         args_end(&p->members);
         args_add(&p->members, change->members[i].user);
     }
@@ -186,7 +186,9 @@ static bool write_signal(struct ask *a, struct args *out)
     args_add(out, g->room->channel.name);
     BUF_LIT(&out->text, "sig ");
     buf_add(&out->text, str_from(a->redis->base.id));
-    buf_addf(&out->text, " %llx\n", (unsigned long long)g->connection);
+    buf_add_char(&out->text, ' ');
+    buf_add_hex(&out->text, g->connection);
+    buf_add_char(&out->text, '\n');
     buf_add(&out->text, g->line);
     args_end(out);
     return true;

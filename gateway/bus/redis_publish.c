@@ -91,6 +91,26 @@ static void add_keys(const struct publish_ask *p, struct args *out)
     }
 }
 
+/* The data, a line each, and which of them the keys belong to. */
+static void add_messages(const struct publish_ask *p, struct args *out)
+{
+    size_t number = 0;
+    list_each (it, &p->batch) {
+        if (number++ > 0) {
+            buf_add_char(&out->text, '\n');
+        }
+        buf_add(&out->text, message_of(it)->data);
+    }
+    args_end(out);
+    number = 0;
+    list_each (it, &p->batch) {
+        number++;
+        if (has_key(p->room, message_of(it))) {
+            args_num(out, number);
+        }
+    }
+}
+
 static bool write_publish(struct ask *a, struct args *out)
 {
     struct redis *s = a->redis;
@@ -107,12 +127,8 @@ static bool write_publish(struct ask *a, struct args *out)
     ask_add_fence(s, out);
     args_num(out, p->room->policy.history_size);
     ask_add_ttls(&p->room->policy, out);
-    size_t key = 3;
-    list_each (it, &p->batch) {
-        const struct message *m = message_of(it);
-        args_num(out, has_key(p->room, m) ? key++ : 0);
-        args_add(out, m->data);
-    }
+    args_num(out, p->count);
+    add_messages(p, out);
     return true;
 }
 

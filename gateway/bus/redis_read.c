@@ -20,8 +20,8 @@ static bool write_read(struct ask *a, struct args *out)
     ARGS_LIT(out, "2");
     arg_sub(out, r->room->channel.name, ":meta", STR(""));
     arg_sub(out, r->room->channel.name, ":log", STR(""));
-    ask_add_fence(a->redis, out);
-    ask_add_ttls(&r->room->policy, out);
+    args_add(out, link_fence(a->redis->commands));
+    args_num(out, r->room->policy.history_ttl_ms);
     args_add(out, (struct str){r->epoch, BUS_EPOCH_LEN});
     args_num(out, r->from);
     args_num(out, r->to);
@@ -29,30 +29,35 @@ static bool write_read(struct ask *a, struct args *out)
     return true;
 }
 
-/* The last run of consecutive valid messages in the answer: what is before a hole, or a line that
- * no client may see, counts as not kept. */
+/* The last run of consecutive messages in the answer, as far as they were asked for: what is before
+ * a hole, or a batch with a line that no client may see, counts as not kept. */
 static void collect(struct ask *a, const redisReply *reply, struct bus_result *result,
                     struct str lines[BUS_READ_MAX])
 {
     const struct read_ask *r = container_of(a, struct read_ask, ask);
-    for (size_t i = 2; i + 1 < reply_count(reply); i += 2) {
-        uint64_t offset;
-        struct str line = reply_text_at(reply, i + 1);
-        bool good = reply_u64_at(reply, i, &offset) && offset >= r->from && offset <= r->to &&
-                    line.ptr != NULL && payload_line_valid(line, a->redis->limits.line_bytes) &&
-                    line.ptr[0] == '{';
-        if (!good || offset != result->first + result->line_count ||
-            result->line_count == BUS_READ_MAX) {
+    struct payload *p = &a->redis->payload;
+    for (size_t i = 1; i < reply_count(reply) && result->line_count < BUS_READ_MAX; i++) {
+        payload_read(p, reply_text_at(reply, i), &a->redis->limits);
+        if (p->kind != PAYLOAD_LOG) {
             result->line_count = 0;
-            result->first = good ? offset : 0;
+            continue;
         }
-        if (good) {
-            lines[result->line_count++] = line;
+        for (size_t k = 0; k < p->line_count && result->line_count < BUS_READ_MAX; k++) {
+            uint64_t offset = p->first + k;
+            if (offset < r->from || offset > r->to) {
+                continue;
+            }
+            if (offset != result->first + result->line_count) {
+                result->first = offset;
+                result->line_count = 0;
+            }
+            lines[result->line_count++] = p->lines[k];
         }
     }
     if (result->line_count == 0) {
         result->first = r->from;
     }
+    payload_chats(&a->redis->chats, lines, result->line_count, result->first);
     result->lines = lines;
 }
 
@@ -60,10 +65,11 @@ static void answer_read(struct ask *a, enum bus_err err, const redisReply *reply
 {
     struct str lines[BUS_READ_MAX];
     struct bus_result result = {.err = err};
-    struct str epoch = reply_text_at(reply, 0);
-    if (err == BUS_OK && epoch.len == BUS_EPOCH_LEN &&
-        reply_u64_at(reply, 1, &result.position.offset)) {
-        memcpy(result.position.epoch, epoch.ptr, BUS_EPOCH_LEN);
+    uint64_t same_epoch = 0;
+    if (err == BUS_OK && !reply_u64_at(reply, 0, &same_epoch)) {
+        result.err = BUS_REFUSED;
+    } else if (err == BUS_OK) {
+        result.other_epoch = same_epoch == 0;
         collect(a, reply, &result, lines);
     }
     bus_done(container_of(a, struct read_ask, ask)->call, &result);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The leaves of a dead gateway, room by room, until its set of rooms is empty. Each step may be
- * repeated, and several survivors may do the same: whoever comes second finds nothing. When a step
- * fails the reap is given up; what is left stands in <prefix>:reaping, and whoever sees it there
- * for long enough goes on. */
+/* The leaves of a dead gateway, room by room, until its set of rooms is empty; of an id that was
+ * ours first those rooms where we know that it was. Each step may be repeated, and several
+ * survivors may do the same: whoever comes second finds nothing. When a step fails the reap is
+ * given up; what is left stands in <prefix>:reaping, and whoever sees it there for long enough goes
+ * on. */
 #include "common/alloc.h"
 #include "common/log.h"
 #include "common/names.h"
@@ -23,6 +24,8 @@ struct reap {
     bool failed;
     bool own;            /* an id that was ours: its members are here still */
     bool ghost;          /* no sentence: what it left was found */
+    struct args rooms;   /* to be left before those of the set */
+    size_t next;         /* of these */
     char id[BUS_ID_MAX]; /* NUL-terminated */
 };
 
@@ -40,12 +43,18 @@ struct leftover {
     char id[BUS_ID_MAX]; /* NUL-terminated */
 };
 
-static void read_rooms(struct redis *s, struct reap *r);
+static void leave_rooms(struct redis *s, struct reap *r);
+
+static void reap_free(struct reap *r)
+{
+    list_remove(&r->in_reaps);
+    args_fini(&r->rooms);
+    free(r);
+}
 
 static void reap_done(struct redis *s, struct reap *r)
 {
-    list_remove(&r->in_reaps);
-    free(r);
+    reap_free(r);
     if (s->is_closing && s->me.closed != NULL && reap_idle(s)) {
         s->me.closed(s);
     }
@@ -138,7 +147,7 @@ static void answer_room(struct ask *a, enum bus_err err, const redisReply *reply
     if (r->failed) {
         reap_done(a->redis, r);
     } else {
-        read_rooms(a->redis, r);
+        leave_rooms(a->redis, r);
     }
 }
 
@@ -179,7 +188,7 @@ static void answer_rooms(struct ask *a, enum bus_err err, const redisReply *repl
         }
     }
     if (r->under_way == 0) {
-        read_rooms(s, r);
+        leave_rooms(s, r);
     }
 }
 
@@ -190,9 +199,15 @@ static const struct ask_kind rooms_kind = {
     .answer = answer_rooms,
 };
 
-static void read_rooms(struct redis *s, struct reap *r)
+static void leave_rooms(struct redis *s, struct reap *r)
 {
-    send_step(s, &rooms_kind, r, STR(""));
+    while (r->next < r->rooms.count && r->under_way < ROOMS_AT_ONCE) {
+        r->under_way++;
+        send_step(s, &room_kind, r, args_word(&r->rooms, r->next++));
+    }
+    if (r->under_way == 0) {
+        send_step(s, &rooms_kind, r, STR(""));
+    }
 }
 
 static bool knows(struct redis *s, struct str gateway)
@@ -222,8 +237,16 @@ static struct reap *reap_new(struct redis *s, struct str gateway)
 void reap_start(struct redis *s, struct str gateway)
 {
     if (!knows(s, gateway)) {
-        read_rooms(s, reap_new(s, gateway));
+        leave_rooms(s, reap_new(s, gateway));
     }
+}
+
+void reap_former(struct redis *s, struct str id, struct args *rooms)
+{
+    struct reap *r = reap_new(s, id);
+    r->rooms = *rooms;
+    *rooms = (struct args){0};
+    leave_rooms(s, r);
 }
 
 bool reap_ghost(struct redis *s, struct str gateway, struct str room)
@@ -234,7 +257,7 @@ bool reap_ghost(struct redis *s, struct str gateway, struct str room)
     struct reap *r = reap_new(s, gateway);
     r->ghost = true;
     if (room.len == 0) {
-        read_rooms(s, r);
+        leave_rooms(s, r);
     } else {
         r->under_way = 1;
         send_step(s, &room_kind, r, room);
@@ -288,6 +311,6 @@ void reap_fini(struct redis *s)
         free(container_of(it, struct leftover, in_leftovers));
     }
     while ((it = list_pop(&s->reaps)) != NULL) {
-        free(container_of(it, struct reap, in_reaps));
+        reap_free(container_of(it, struct reap, in_reaps));
     }
 }

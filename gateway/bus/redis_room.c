@@ -82,7 +82,7 @@ static void bad_payload(struct bus_room *r, const char *why)
 }
 
 /* What the state that was told covers is not repeated. */
-static void pass_log(struct bus_room *r, const struct payload *p)
+static void pass_log(struct bus_room *r, struct payload *p)
 {
     struct redis *s = r->channel.redis;
     size_t skip = 0;
@@ -92,8 +92,10 @@ static void pass_log(struct bus_room *r, const struct payload *p)
         s->base.stats->dropped[DROP_STALE] += skip;
     }
     if (skip < p->line_count) {
-        s->base.events.on_log(r->ctx, &p->position, p->first + skip, p->lines + skip,
-                              p->line_count - skip);
+        uint64_t first = p->first + skip;
+        size_t count = p->line_count - skip;
+        payload_chats(&s->chats, p->lines + skip, count, first);
+        s->base.events.on_log(r->ctx, &p->position, first, p->lines + skip, count);
     }
 }
 
@@ -340,13 +342,18 @@ const struct channel_kind room_channel = {
     .on_gone = on_gone,
 };
 
-void room_forget_set(struct redis *s)
+void room_forget_set(struct redis *s, struct args *rooms)
 {
     size_t at = 0;
     struct channel *c;
     while ((c = map_next(&s->channels, &at)) != NULL) {
-        if (c->kind == &room_channel) {
-            of_channel(c)->in_set = false;
+        if (c->kind != &room_channel) {
+            continue;
+        }
+        struct bus_room *r = of_channel(c);
+        r->in_set = false;
+        if (r->presences > 0) {
+            args_add(rooms, bus_room_name(r));
         }
     }
 }
@@ -414,11 +421,7 @@ void redis_close_room(struct bus *b, struct bus_room *room)
     s->check_count--;
     room->read = room->read == ROOM_READ_SENT ? ROOM_READ_SENT : ROOM_READ_NONE;
     room->read_again = false;
-    if (room->channel.call != NULL) {
-        bus_settle(b, room->channel.call, BUS_UNAVAILABLE);
-        room->channel.call = NULL;
-        list_remove(&room->channel.in_opening);
-    }
+    channel_settle(&room->channel, BUS_UNAVAILABLE);
     if (list_empty(&s->lingering)) {
         loop_timer_start(s->linger, LINGER_MS);
     }

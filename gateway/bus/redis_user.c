@@ -74,22 +74,17 @@ struct bus_user *redis_open_user(struct bus *b, struct str name, void *ctx, stru
     channel_opening(&u->channel, call);
     channel_want(&u->channel);
     if (u->channel.fed) { /* closed in this very turn, and not unsubscribed yet */
-        u->channel.call = NULL;
-        list_remove(&u->channel.in_opening);
-        bus_settle(b, call, BUS_OK);
+        channel_settle(&u->channel, BUS_OK);
     }
     return u;
 }
 
 void redis_close_user(struct bus *b, struct bus_user *user)
 {
+    (void)b;
     assert(user->open);
     user->open = false;
-    if (user->channel.call != NULL) {
-        bus_settle(b, user->channel.call, BUS_UNAVAILABLE);
-        user->channel.call = NULL;
-        list_remove(&user->channel.in_opening);
-    }
+    channel_settle(&user->channel, BUS_UNAVAILABLE);
     channel_drop(&user->channel);
 }
 

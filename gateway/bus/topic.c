@@ -92,11 +92,7 @@ void topic_append(struct topic *t, const struct topic_limits *limits, struct str
 {
     t->position.offset++;
     size_t start = out->len;
-    BUF_LIT(out, "{\"type\":\"chat\",\"offset\":");
-    buf_add_u64(out, t->position.offset);
-    BUF_LIT(out, ",\"data\":");
-    buf_add(out, data);
-    buf_add_char(out, '}');
+    bus_add_chat(out, t->position.offset, data);
     if (limits->history_size > 0) {
         keep(t, limits, (struct str){out->ptr + start, out->len - start}, now_ms);
     } else {

@@ -35,9 +35,9 @@ static void say_bye(void *session, void *ctx)
     const uint64_t *over_ms = ctx;
     uint64_t slot = random_below(*over_ms + 1);
     s->drained = true;
-    message_bye(&s->ctx->text, "drain", slot);
+    message_bye(&s->env->ctx->text, "drain", slot);
     session_send(s);
-    wheel_start(s->ctx->wheel, &s->timer, slot);
+    session_limit(s, slot);
 }
 
 static void *on_open(void *ctx, struct ws_conn *conn)
@@ -59,13 +59,13 @@ static void on_text(void *session, struct str text)
 static void log_close(const struct session *s, enum close_reason reason)
 {
     const struct ws_traffic *t = ws_conn_traffic(s->conn);
-    if (!s->ctx->config->log.access) {
+    if (!s->env->ctx->config->log.access) {
         return;
     }
     LOG(INFO, CONN_CLOSE, F_HEX("conn", ws_conn_id(s->conn)), F_STR("user", session_user(s)),
         F_STR("ip", ws_conn_ip(s->conn)), F_NUM("code", close_reason_code(reason)),
         F_TEXT("reason", close_reason_word(reason)),
-        F_NUM("dur_s", (loop_now_ms(s->ctx->loop) - t->opened_ms) / 1000),
+        F_NUM("dur_s", (loop_now_ms(s->env->ctx->loop) - t->opened_ms) / 1000),
         F_NUM("msgs_in", t->messages_in), F_NUM("msgs_out", t->frames_out),
         F_NUM("bytes_in", t->bytes_in), F_NUM("bytes_out", t->bytes_out),
         F_NUM("rooms", s->room_count));

@@ -99,9 +99,9 @@ static void start_sync(struct follow *f)
     bus_sync_room(f->ctx->bus, f->bus);
 }
 
-static void tell_gap(struct follow *f, uint64_t from, uint64_t to, bool reset)
+static void tell_gap(struct follow *f, uint64_t from, uint64_t to)
 {
-    struct follow_gap gap = {.position = &f->last, .from = from, .to = to, .reset = reset};
+    struct follow_gap gap = {.position = &f->last, .from = from, .to = to};
     f->handlers->on_gap(f->owner, &gap);
 }
 
@@ -157,11 +157,11 @@ static void on_filled(struct follow *f, const struct bus_result *result)
     uint64_t from = f->last.offset + 1;
     if (result->line_count == 0) {
         f->last.offset = f->read_to;
-        tell_gap(f, from, f->read_to, false);
+        tell_gap(f, from, f->read_to);
     } else {
         if (result->first > from) {
             f->last.offset = result->first - 1;
-            tell_gap(f, from, result->first - 1, false);
+            tell_gap(f, from, result->first - 1);
         }
         f->ctx->stats->gaps_filled += result->line_count;
         pass_on(f, result->first, result->lines, result->line_count);
@@ -180,12 +180,12 @@ static void on_read(struct bus_call *call, const struct bus_result *result)
     f->reading = false;
     f->calling = true;
     if (f->phase == FOLLOW_FILLING) {
-        if (result->err == BUS_OK) {
-            on_filled(f, result);
-        } else if (result->err == BUS_REFUSED) {
+        if (result->err == BUS_REFUSED) {
             on_filled(f, &nothing);
-        } else {
+        } else if (result->err != BUS_OK || result->other_epoch) {
             start_sync(f);
+        } else {
+            on_filled(f, result);
         }
     }
     leave_call(f);
@@ -216,9 +216,12 @@ static void begin_epoch(struct follow *f, const struct bus_position *now)
             break;
         }
     }
+    struct bus_position was = f->last;
     f->last = *now;
     f->last.offset = base;
-    tell_gap(f, 0, base, true);
+    struct follow_gap gap = {
+        .position = &f->last, .to = base, .reset = true, .epoch_was = was.epoch};
+    f->handlers->on_gap(f->owner, &gap);
 }
 
 /* What the state covers is not sent by the bus: what of it was not held is read. */

@@ -23,6 +23,7 @@ struct follow_gap {
     const struct bus_position *position;
     uint64_t from, to;
     bool reset;
+    const char *epoch_was; /* of a reset: BUS_EPOCH_LEN bytes */
 };
 
 struct follow_handlers {

@@ -12,6 +12,9 @@
 
 #include <stdlib.h>
 
+/* When a page after the first is asked for again that could not be read. */
+#define AGAIN_MS 1000
+
 static struct str join_id(const struct join *j)
 {
     return (struct str){j->id, j->id_len};
@@ -28,11 +31,6 @@ static void end(struct join *j)
     }
 }
 
-static void on_deadline(struct wheel_timer *t)
-{
-    join_fail(container_of(t, struct join, deadline));
-}
-
 static void send_welcome(struct join *j, bool recovered)
 {
     struct session *s = j->session;
@@ -43,12 +41,16 @@ static void send_welcome(struct join *j, bool recovered)
                                 .epoch = bus_epoch(&j->cut),
                                 .offset = j->cut.offset,
                                 .recovered = recovered,
-                                .heartbeat_s = s->ctx->config->client.heartbeat_ms / 1000,
+                                .heartbeat_s = s->env->ctx->config->client.heartbeat_ms / 1000,
                                 .connection = ws_conn_id(s->conn),
-                                .gateway = str_from(s->ctx->config->server.gateway_name)};
-    message_welcome(&s->ctx->text, &w);
+                                .gateway = str_from(s->env->ctx->config->server.gateway_name)};
+    message_welcome(&s->env->ctx->text, &w);
     session_send(s);
     j->welcomed = true;
+    list_each (it, &s->joins) {
+        struct join *other = container_of(it, struct join, in_session);
+        other->unsure = other->unsure && other->member != j->member;
+    }
 }
 
 static void send_gap(struct join *j, uint64_t from, uint64_t to, enum message_gap_why why)
@@ -59,7 +61,7 @@ static void send_gap(struct join *j, uint64_t from, uint64_t to, enum message_ga
                               .from = from,
                               .to = to,
                               .why = why};
-    message_gap(&s->ctx->text, &gap);
+    message_gap(&s->env->ctx->text, &gap);
     session_send(s);
 }
 
@@ -78,7 +80,7 @@ static void replay(struct join *j, uint64_t first, const struct str *lines, size
 {
     struct session *s = j->session;
     /* So much at once; what the page holds more is read again when the socket has taken it. */
-    size_t most = s->ctx->config->client.backlog_hard / 2;
+    size_t most = s->env->ctx->config->client.backlog_hard / 2;
     if (!j->welcomed) {
         send_welcome(j, j->wish.resumes && first == j->next);
     }
@@ -90,7 +92,7 @@ static void replay(struct join *j, uint64_t first, const struct str *lines, size
         ws_send(s->conn, lines[i]);
         bytes += lines[i].len;
         j->next++;
-        s->ctx->stats->replayed++;
+        s->env->ctx->stats->replayed++;
     }
     if (j->next > j->cut.offset) {
         go_live(j);
@@ -102,12 +104,65 @@ static void replay(struct join *j, uint64_t first, const struct str *lines, size
     }
 }
 
+/* Another join of the same member, that is not through yet; or NULL. */
+static struct join *other_join(const struct join *j)
+{
+    list_each (it, &j->session->joins) {
+        struct join *other = container_of(it, struct join, in_session);
+        if (other != j && other->member == j->member) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* It cannot be said what was missed. The client asks again; so nobody is told that it left, where
+ * there is a grace. */
+static void refuse(struct join *j)
+{
+    struct session *s = j->session;
+    struct room_member *m = j->member;
+    struct join *other = other_join(j);
+    bool leaves = j->unsure && other == NULL;
+    if (other != NULL) {
+        other->unsure = j->unsure || other->unsure;
+    }
+    session_error(s, join_id(j), ERROR_UNAVAILABLE, NULL);
+    go_live(j);
+    if (leaves) {
+        session_leave(s, m, BUS_LOST);
+    }
+}
+
+static void page_failed(struct join *j)
+{
+    if (j->welcomed) {
+        wheel_start(j->session->env->ctx->wheel, &j->deadline, AGAIN_MS);
+    } else {
+        refuse(j);
+    }
+}
+
+/* The history is gone with its epoch. The room's log tells of the reset, behind the cut. */
+static void epoch_over(struct join *j)
+{
+    if (!j->welcomed) {
+        send_welcome(j, false);
+    }
+    room_doubt_epoch(j->member->room);
+    go_live(j);
+}
+
 static void on_page(struct bus_call *call, const struct bus_result *result)
 {
     struct join *j = container_of(call, struct join, page);
     j->reading = false;
     if (j->session == NULL) {
         free(j);
+    } else if (result->err == BUS_UNAVAILABLE || result->err == BUS_UNKNOWN) {
+        page_failed(j);
+    } else if (result->err == BUS_OK && result->other_epoch) {
+        epoch_over(j);
     } else if (result->err == BUS_OK && result->line_count > 0) {
         replay(j, result->first, result->lines, result->line_count);
     } else {
@@ -120,8 +175,18 @@ static void read_page(struct join *j)
     struct session *s = j->session;
     j->reading = true;
     j->page.done = on_page;
-    bus_read(s->ctx->bus, room_bus(j->member->room), bus_epoch(&j->cut), j->next, j->cut.offset,
-             &j->page);
+    bus_read(s->env->ctx->bus, room_bus(j->member->room), bus_epoch(&j->cut), j->next,
+             j->cut.offset, &j->page);
+}
+
+static void on_deadline(struct wheel_timer *t)
+{
+    struct join *j = container_of(t, struct join, deadline);
+    if (j->member == NULL) {
+        join_fail(j);
+    } else {
+        read_page(j);
+    }
 }
 
 /* It is a member from here on; what it missed, or asked for, comes first. */
@@ -161,6 +226,7 @@ static void become_member(struct join *j, struct room *room)
         m = xcalloc(1, sizeof(*m));
         m->session = s;
         room_join(room, m, s->conn, session_user(s));
+        j->unsure = true;
         LOG(DEBUG, JOIN, F_HEX("conn", ws_conn_id(s->conn)), F_STR("user", session_user(s)),
             F_STR("room", room_name(room)));
     } else {
@@ -169,7 +235,7 @@ static void become_member(struct join *j, struct room *room)
     }
     list_push(&s->rooms, &m->in_session);
     if (!s->drained) {
-        wheel_stop(&s->timer);
+        session_unlimit(s);
     }
     wheel_stop(&j->deadline);
     j->member = m;
@@ -187,7 +253,7 @@ void join_begin(struct session *s, struct str id, struct str room, const struct 
     list_init(&j->waiter.in_room);
     list_push(&s->joins, &j->in_session);
     wheel_timer_init(&j->deadline, on_deadline);
-    wheel_start(s->ctx->wheel, &j->deadline, s->ctx->config->redis.command_timeout_ms);
+    wheel_start(s->env->ctx->wheel, &j->deadline, s->env->ctx->config->redis.command_timeout_ms);
     s->room_count++;
     (void)room_wait(s->env->rooms, room, &j->waiter);
     join_try(j);

@@ -7,7 +7,9 @@
  * Then it is a member: its cursor in the room's log is set and held, and that is the cut. What it
  * asked for (since its last offset, or the last few) is read from the kept log and sent, up to the
  * cut; the welcome comes before it and says whether it is everything. At the end the cursor is
- * released: live messages follow from the cut on.
+ * released: live messages follow from the cut on. What cannot be read for now is no gap: before the
+ * welcome the join ends as unavailable, after it the rest is read again until it is there. If the
+ * epoch of the cut is over, the rest is covered by the reset that follows.
  *
  * Live messages wait in the room's log meanwhile, uncopied, and none can fall between. */
 #ifndef GATEWAY_CHAT_JOIN_H
@@ -30,8 +32,8 @@ struct join_wish {
 struct join {
     struct room_waiter waiter;
     struct list in_session;
-    struct session *session; /* NULL: given up; only the bus still holds `page` */
-    struct wheel_timer deadline;
+    struct session *session;     /* NULL: given up; only the bus still holds `page` */
+    struct wheel_timer deadline; /* of the waiting; of a member: for the next try to read */
     struct join_wish wish;
     struct room_member *member; /* borrowed; NULL: waits */
     uint64_t asked;             /* see room_reaches */
@@ -40,6 +42,7 @@ struct join {
     struct bus_call page;
     bool reading; /* the bus holds `page` */
     bool welcomed, holds;
+    bool unsure; /* no join of the member was welcomed: it ends if this one is refused */
     bool pauses; /* the next page is read when the socket has taken what was sent */
     size_t id_len;
     char id[]; /* raw JSON */

@@ -64,7 +64,9 @@ void message_welcome(struct buf *out, const struct message_welcome *w)
     add_number(out, "offset", w->offset);
     buf_add(out, w->recovered ? STR(",\"recovered\":true") : STR(",\"recovered\":false"));
     add_number(out, "heartbeat", w->heartbeat_s);
-    buf_addf(out, ",\"connection\":\"%llx\"", (unsigned long long)w->connection);
+    BUF_LIT(out, ",\"connection\":\"");
+    buf_add_hex(out, w->connection);
+    buf_add_char(out, '"');
     add_next_string(out, "gateway", w->gateway);
     end_data(out);
 }

@@ -100,6 +100,7 @@ static void drop_all_news(struct presence *p)
     while (!list_empty(&p->news_order)) {
         drop_news(p, container_of(p->news_order.next, struct name_news, in_order));
     }
+    map_fini(&p->news); /* most rooms have none for a long time */
 }
 
 static void add_news(struct presence *p, struct str name, int64_t change)
@@ -131,6 +132,9 @@ static void drop_held(struct presence *p, struct held_name *h)
     map_remove(&p->held, held_key(h));
     list_remove(&h->in_order);
     free(h);
+    if (p->held.count == 0) {
+        map_fini(&p->held); /* as above */
+    }
 }
 
 static void drop_all_held(struct presence *p)

@@ -46,7 +46,7 @@ static bool has_field(const struct request *r, const char *name)
 static bool get_room(struct session *s, const struct request *r, struct str *room)
 {
     *room = field(r, "room");
-    if (!name_valid(*room, s->ctx->config->room_name_max_bytes)) {
+    if (!name_valid(*room, s->env->ctx->config->room_name_max_bytes)) {
         session_error(s, r->id, ERROR_BAD_ROOM, NULL);
         return false;
     }
@@ -174,19 +174,19 @@ static void do_join(struct session *s, const struct request *r)
     struct str room = {NULL, 0};
     struct join_wish wish;
     uint64_t wait_ms = 0;
-    uint64_t now = loop_now_ms(s->ctx->loop);
-    if (!bucket_take(&s->join_rate, &s->ctx->config->client.rate_joins, now, &wait_ms)) {
+    uint64_t now = loop_now_ms(s->env->ctx->loop);
+    if (!bucket_take(&s->join_rate, &s->env->ctx->config->client.rate_joins, now, &wait_ms)) {
         session_refuse(s, r->id, wait_ms);
         return;
     }
-    if (s->env->draining) {
+    if (s->env->draining || s->env->ctx->stats->memory_over != 0) {
         session_error(s, r->id, ERROR_UNAVAILABLE, NULL);
         return;
     }
     if (!get_room(s, r, &room) || !get_wish(s, r, &wish) || !set_user(s, r)) {
         return;
     }
-    if (session_member(s, room) == NULL && s->room_count >= s->ctx->config->client.max_rooms) {
+    if (session_member(s, room) == NULL && s->room_count >= s->env->ctx->config->client.max_rooms) {
         session_error(s, r->id, ERROR_TOO_MANY_ROOMS, NULL);
         return;
     }
@@ -201,7 +201,7 @@ static void do_leave(struct session *s, const struct request *r)
     }
     struct room_member *m = session_member(s, room);
     join_leave(s, room);
-    message_left(&s->ctx->text, r->id, room);
+    message_left(&s->env->ctx->text, r->id, room);
     session_send(s);
     if (m != NULL) {
         session_leave(s, m, BUS_LEFT);
@@ -215,7 +215,7 @@ static void on_chat_answer(struct session *s, struct ask *a, const struct bus_re
         return;
     }
     if (a->id_len > 0) {
-        message_ack_chat(&s->ctx->text, ask_id(a), ask_name(a), &result->position, a->ts);
+        message_ack_chat(&s->env->ctx->text, ask_id(a), ask_name(a), &result->position, a->ts);
         session_send(s);
     }
 }
@@ -242,8 +242,9 @@ static void do_chat(struct session *s, const struct request *r)
     m.room = room_name(in->room);
     struct ask *a = session_ask(s, r->id, m.room, on_chat_answer);
     a->ts = m.ts;
-    message_chat_data(&s->ctx->text, &m);
-    bus_publish(s->ctx->bus, room_bus(in->room), m.from, key, buf_str(&s->ctx->text), &a->call);
+    message_chat_data(&s->env->ctx->text, &m);
+    bus_publish(s->env->ctx->bus, room_bus(in->room), m.from, key, buf_str(&s->env->ctx->text),
+                &a->call);
 }
 
 static void on_direct_answer(struct session *s, struct ask *a, const struct bus_result *result)
@@ -251,7 +252,7 @@ static void on_direct_answer(struct session *s, struct ask *a, const struct bus_
     if (result->err != BUS_OK) {
         session_error(s, ask_id(a), ask_error(result->err), NULL);
     } else if (a->id_len > 0) {
-        message_ack(&s->ctx->text, ask_id(a), "to", ask_name(a));
+        message_ack(&s->env->ctx->text, ask_id(a), "to", ask_name(a));
         session_send(s);
     }
 }
@@ -272,8 +273,8 @@ static void do_direct(struct session *s, const struct request *r)
         return;
     }
     struct ask *a = session_ask(s, r->id, m.to, on_direct_answer);
-    message_direct(&s->ctx->text, &m);
-    bus_direct(s->ctx->bus, m.to, m.from, key, buf_str(&s->ctx->text), &a->call);
+    message_direct(&s->env->ctx->text, &m);
+    bus_direct(s->env->ctx->bus, m.to, m.from, key, buf_str(&s->env->ctx->text), &a->call);
 }
 
 static void on_signal_answer(struct session *s, struct ask *a, const struct bus_result *result)
@@ -281,7 +282,7 @@ static void on_signal_answer(struct session *s, struct ask *a, const struct bus_
     if (result->err != BUS_OK) {
         session_error(s, ask_id(a), ask_error(result->err), NULL);
     } else if (a->id_len > 0) {
-        message_ack(&s->ctx->text, ask_id(a), "room", ask_name(a));
+        message_ack(&s->env->ctx->text, ask_id(a), "room", ask_name(a));
         session_send(s);
     }
 }
@@ -300,9 +301,9 @@ static void do_signal(struct session *s, const struct request *r)
     }
     m.room = room_name(in->room);
     struct ask *a = session_ask(s, r->id, m.room, on_signal_answer);
-    message_signal(&s->ctx->text, &m);
-    bus_signal(s->ctx->bus, room_bus(in->room), ws_conn_id(s->conn), buf_str(&s->ctx->text),
-               &a->call);
+    message_signal(&s->env->ctx->text, &m);
+    bus_signal(s->env->ctx->bus, room_bus(in->room), ws_conn_id(s->conn),
+               buf_str(&s->env->ctx->text), &a->call);
 }
 
 /* `online` is as of the answer, not of the asking: digests told it meanwhile. */
@@ -322,7 +323,7 @@ static void on_members(struct session *s, struct ask *a, const struct bus_result
                                 .members = result->members,
                                 .count = result->member_count};
     m.users = a->first_page && result->cursor.len == 0 ? m.count : 0; /* each stands once */
-    message_members(&s->ctx->text, &m);
+    message_members(&s->env->ctx->text, &m);
     session_send(s);
 }
 
@@ -330,7 +331,7 @@ static void on_members(struct session *s, struct ask *a, const struct bus_result
 static void answer_number(struct session *s, const struct request *r, const struct room *room)
 {
     struct message_members m = {.id = r->id, .room = room_name(room), .online = room_online(room)};
-    message_members(&s->ctx->text, &m);
+    message_members(&s->env->ctx->text, &m);
     session_send(s);
 }
 
@@ -359,14 +360,14 @@ static void do_presence(struct session *s, const struct request *r)
     struct ask *a = session_ask(s, r->id, room_name(in->room), on_members);
     a->online = room_online(in->room);
     a->first_page = cursor.len == 0;
-    bus_members(s->ctx->bus, room_name(in->room), cursor, (unsigned)limit, &a->call);
+    bus_members(s->env->ctx->bus, room_name(in->room), cursor, (unsigned)limit, &a->call);
 }
 
 /* The newest of the lines that fit into one message; a client asks for the rest with `before`. */
 static size_t fitting(const struct session *s, const struct str *lines, size_t count)
 {
     size_t room_bytes =
-        s->ctx->config->client.backlog_hard / 4; /* so that some can be asked at once */
+        s->env->ctx->config->client.backlog_hard / 4; /* so that some can be asked at once */
     size_t fit = 0;
     while (fit < count && lines[count - 1 - fit].len + 1 <= room_bytes) {
         room_bytes -= lines[count - 1 - fit].len + 1;
@@ -389,7 +390,7 @@ static void on_history(struct session *s, struct ask *a, const struct bus_result
                                 .count = fit};
     uint64_t first = result->first + (result->line_count - fit);
     m.more = fit > 0 && first > 1 && (fit < result->line_count || fit == a->limit);
-    message_history(&s->ctx->text, &m);
+    message_history(&s->env->ctx->text, &m);
     session_send(s);
 }
 
@@ -420,13 +421,13 @@ static void do_history(struct session *s, const struct request *r)
     struct ask *a = session_ask(s, r->id, room_name(in->room), on_history);
     a->limit = limit;
     a->asked = newest;
-    bus_read(s->ctx->bus, room_bus(in->room), bus_epoch(&newest),
+    bus_read(s->env->ctx->bus, room_bus(in->room), bus_epoch(&newest),
              before > limit ? before - limit : 1, before > 0 ? before - 1 : 0, &a->call);
 }
 
 static void do_ping(struct session *s, const struct request *r)
 {
-    message_pong(&s->ctx->text, r->id);
+    message_pong(&s->env->ctx->text, r->id);
     session_send(s);
 }
 
@@ -489,7 +490,7 @@ static void dispatch(struct session *s, const struct json *root, struct request 
     struct str name = json_string(json_member(root, "type"));
     enum request_type type = REQUEST_PING;
     uint64_t wait_ms = 0;
-    uint64_t now = loop_now_ms(s->ctx->loop);
+    uint64_t now = loop_now_ms(s->env->ctx->loop);
     r->data = json_member(root, "data");
     if (name.ptr == NULL) {
         session_malformed(s, r->id, ERROR_BAD_ENVELOPE, "type must be a string");
@@ -497,10 +498,10 @@ static void dispatch(struct session *s, const struct json *root, struct request 
     }
     bool known = request_from_name(name, &type);
     if (known) {
-        s->ctx->stats->received[type]++;
+        s->env->ctx->stats->received[type]++;
     }
     if ((!known || requests[type].limited) &&
-        !bucket_take(&s->messages, &s->ctx->config->client.rate_messages, now, &wait_ms)) {
+        !bucket_take(&s->messages, &s->env->ctx->config->client.rate_messages, now, &wait_ms)) {
         session_refuse(s, r->id, wait_ms);
         return;
     }
@@ -518,8 +519,8 @@ static void dispatch(struct session *s, const struct json *root, struct request 
 
 void request_handle(struct session *s, struct str text)
 {
-    const struct json_limits limits = {.depth = s->ctx->config->client.max_json_depth,
-                                       .nodes = s->ctx->config->client.max_json_nodes};
+    const struct json_limits limits = {.depth = s->env->ctx->config->client.max_json_depth,
+                                       .nodes = s->env->ctx->config->client.max_json_nodes};
     struct request r = {.text = text};
     struct json *root = NULL;
     enum json_err err = json_parse(text, &limits, &root, NULL);

@@ -33,8 +33,9 @@ struct room {
     struct outlog log;
     struct follow follow;
     struct presence presence;
-    bool guard;        /* its waiters are being visited: not to be freed */
-    uint64_t reset_at; /* the log's place of the last `gap` `reset` */
+    bool guard;                    /* its waiters are being visited: not to be freed */
+    uint64_t reset_at;             /* the log's place of the last `gap` `reset` */
+    char epoch_was[BUS_EPOCH_LEN]; /* before that */
     size_t name_len;
     char name[];
 };
@@ -97,6 +98,7 @@ static void on_gap(void *owner, const struct follow_gap *gap)
             F_NUM("offset", gap->to));
         /* Who is not there yet will not have it cut from its log. */
         room->reset_at = room->log.reader_count > 0 ? room->log.end + 1 : room->reset_at;
+        memcpy(room->epoch_was, gap->epoch_was, BUS_EPOCH_LEN);
     }
     message_gap(&ctx->text, &m);
     relay(room, buf_str(&ctx->text), gap->position->offset);
@@ -378,9 +380,18 @@ bool room_reaches(struct room *room, const struct bus_position *place, uint64_t 
 
 struct bus_position room_position(const struct room_member *m)
 {
-    struct bus_position position = m->room->follow.last;
+    const struct room *room = m->room;
+    struct bus_position position = room->follow.last;
     position.offset = outlog_reader_tag(&m->reader);
+    if (room->log.end - outlog_backlog(&m->reader) < room->reset_at) {
+        memcpy(position.epoch, room->epoch_was, BUS_EPOCH_LEN);
+    }
     return position;
+}
+
+void room_doubt_epoch(struct room *room)
+{
+    bus_sync_room(room->rooms->ctx->bus, room->follow.bus);
 }
 
 const struct room_policy *room_policy(const struct room *room)

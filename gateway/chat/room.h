@@ -66,8 +66,10 @@ const struct room_policy *room_policy(const struct room *room);
  * on_live comes when this room has caught up with it; after that whatever is not there does not
  * exist. *asked is the caller's to keep, 0 at first. */
 bool room_reaches(struct room *room, const struct bus_position *place, uint64_t *asked);
-/* The position up to which m has read. */
+/* The position up to which m has read: of the epoch before, if the reset is still ahead of it. */
 struct bus_position room_position(const struct room_member *m);
+/* The room's epoch is in doubt: members are told if it is another now. */
+void room_doubt_epoch(struct room *room);
 void room_flush_presence(struct room *room);
 bool rooms_settled(const struct rooms *rooms); /* the bus knows that nobody is here any more */
 

@@ -16,32 +16,30 @@
 
 #define RETRY_ABOUT_MS 1000
 
-static void on_timer(struct wheel_timer *t)
+static void on_limit(struct wheel_timer *t)
 {
-    struct session *s = container_of(t, struct session, timer);
+    struct session *s = container_of(t, struct session_limit, timer)->session;
     ws_close(s->conn, s->drained ? CLOSE_MOVED : CLOSE_JOIN_TIMEOUT);
 }
 
 struct session *session_new(const struct session_env *env, struct ws_conn *conn)
 {
     struct session *s = xcalloc(1, sizeof(*s));
-    struct chat_context *ctx = env->ctx;
+    uint64_t join_timeout_ms = env->ctx->config->client.join_timeout_ms;
     s->env = env;
-    s->ctx = ctx;
     s->conn = conn;
     list_init(&s->rooms);
     list_init(&s->joins);
     list_init(&s->asks);
-    wheel_timer_init(&s->timer, on_timer);
-    if (ctx->config->client.join_timeout_ms > 0) {
-        wheel_start(ctx->wheel, &s->timer, ctx->config->client.join_timeout_ms);
+    if (join_timeout_ms > 0) {
+        session_limit(s, join_timeout_ms);
     }
     return s;
 }
 
 void session_free(struct session *s)
 {
-    wheel_stop(&s->timer);
+    session_unlimit(s);
     for (struct list *it = s->rooms.next; it != &s->rooms; it = s->rooms.next) {
         session_leave(s, container_of(it, struct room_member, in_session), BUS_LOST);
     }
@@ -52,16 +50,35 @@ void session_free(struct session *s)
     free(s);
 }
 
+void session_limit(struct session *s, uint64_t after_ms)
+{
+    if (s->limit == NULL) {
+        s->limit = xmalloc(sizeof(*s->limit));
+        s->limit->session = s;
+        wheel_timer_init(&s->limit->timer, on_limit);
+    }
+    wheel_start(s->env->ctx->wheel, &s->limit->timer, after_ms);
+}
+
+void session_unlimit(struct session *s)
+{
+    if (s->limit != NULL) {
+        wheel_stop(&s->limit->timer);
+        free(s->limit);
+        s->limit = NULL;
+    }
+}
+
 void session_send(struct session *s)
 {
-    ws_send(s->conn, buf_str(&s->ctx->text));
+    ws_send(s->conn, buf_str(&s->env->ctx->text));
 }
 
 static void send_error(struct session *s, struct str id, enum protocol_error e, const char *text,
                        uint64_t retry_after_ms)
 {
-    s->ctx->stats->errors[e]++;
-    message_error(&s->ctx->text, id, e, text, retry_after_ms);
+    s->env->ctx->stats->errors[e]++;
+    message_error(&s->env->ctx->text, id, e, text, retry_after_ms);
     session_send(s);
 }
 
@@ -81,9 +98,9 @@ void session_error_later(struct session *s, struct str id, enum protocol_error e
 
 void session_refuse(struct session *s, struct str id, uint64_t wait_ms)
 {
-    const struct rate *limit = &s->ctx->config->client.rate_refused;
+    const struct rate *limit = &s->env->ctx->config->client.rate_refused;
     LOG(DEBUG, RATE_LIMITED, F_HEX("conn", ws_conn_id(s->conn)));
-    if (!bucket_take(&s->refused, limit, loop_now_ms(s->ctx->loop), NULL)) {
+    if (!bucket_take(&s->refused, limit, loop_now_ms(s->env->ctx->loop), NULL)) {
         ws_close(s->conn, CLOSE_FLOOD);
         return;
     }
@@ -92,9 +109,9 @@ void session_refuse(struct session *s, struct str id, uint64_t wait_ms)
 
 void session_malformed(struct session *s, struct str id, enum protocol_error e, const char *text)
 {
-    const struct rate *limit = &s->ctx->config->client.rate_errors;
+    const struct rate *limit = &s->env->ctx->config->client.rate_errors;
     send_error(s, id, e, text, 0);
-    if (!bucket_take(&s->errors, limit, loop_now_ms(s->ctx->loop), NULL)) {
+    if (!bucket_take(&s->errors, limit, loop_now_ms(s->env->ctx->loop), NULL)) {
         ws_close(s->conn, CLOSE_PROTOCOL);
     }
 }

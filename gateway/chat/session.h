@@ -27,13 +27,12 @@ struct session_env {
 
 struct session {
     const struct session_env *env; /* borrowed: chat's */
-    struct chat_context *ctx;      /* borrowed: env's, closer by */
     struct ws_conn *conn;          /* borrowed: outlives us */
     struct user_member member;     /* of its user; no user before the first join */
     struct list rooms;             /* struct room_member, in the order of joining */
     struct list joins;             /* struct join */
     struct list asks;              /* struct ask */
-    struct wheel_timer timer;      /* nothing joined by then; in a drain: its slot */
+    struct session_limit *limit;   /* owned; NULL: it may stay */
     struct bucket messages, join_rate, errors, refused;
     uint32_t room_count; /* members and joins under way */
     bool drained;        /* its slot in the drain is set */
@@ -54,9 +53,19 @@ struct ask {
     char text[]; /* id, then the room or user asked about */
 };
 
+/* Until when it may stay: nothing joined by then; in a drain: its slot. */
+struct session_limit {
+    struct wheel_timer timer;
+    struct session *session;
+};
+
 struct session *session_new(const struct session_env *env, struct ws_conn *conn);
 /* Leaves its rooms: the others hear of it as a loss. Its joins were cancelled before. */
 void session_free(struct session *s);
+
+/* It is closed after that time, or a new one; what for tells s->drained. */
+void session_limit(struct session *s, uint64_t after_ms);
+void session_unlimit(struct session *s); /* no-op where it has no limit */
 
 /* What is in ctx->text, to this client. */
 void session_send(struct session *s);

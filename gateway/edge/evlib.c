@@ -9,15 +9,19 @@
 #include <event2/event_struct.h>
 #include <stdlib.h>
 
-/* One descriptor that libwebsockets watches. The table is indexed by descriptor and its entries
- * live as long as the evlib: a handler may so close any connection, its own too, and an event that
- * is already under way still points at something. */
+/* One descriptor that libwebsockets watches. */
 struct watch {
-    struct evlib *evlib; /* borrowed */
-    struct lws *wsi;     /* borrowed; NULL: not watched */
+    struct lws *wsi; /* borrowed; NULL: not watched */
     struct event read;
     struct event *write; /* owned; NULL: nobody waits to write, which is nearly always */
-    bool reading;
+};
+
+/* Watches are found by descriptor, and allocated so many at a time. They live as long as the evlib:
+ * a handler may so close any connection, its own too, and an event that is already under way still
+ * points at something. */
+#define BLOCK 64
+struct watch_block {
+    struct watch watches[BLOCK];
 };
 
 struct evlib {
@@ -25,8 +29,8 @@ struct evlib {
     struct lws_context *context; /* borrowed; NULL: not started, or stopped */
     struct loop_task *turn;      /* owned */
     struct loop_timer *timer;    /* owned */
-    struct watch **watches;      /* owned, as are the entries; NULL: never used */
-    size_t watch_count;
+    struct watch_block **blocks; /* owned, as are the entries; NULL: never used */
+    size_t block_count;
     void *loops[1]; /* what libwebsockets hands to op_init_pt */
 };
 
@@ -61,8 +65,8 @@ static void on_turn(void *ctx)
 static void on_ready(evutil_socket_t fd, short what, void *arg)
 {
     const struct watch *w = arg;
-    struct evlib *e = w->evlib;
-    if (e->context == NULL || w->wsi == NULL) {
+    struct evlib *e = w->wsi == NULL ? NULL : of_wsi(w->wsi);
+    if (e == NULL || e->context == NULL) {
         return;
     }
     struct lws_pollfd ready = {.fd = fd};
@@ -82,35 +86,32 @@ static struct watch *watch_of(struct lws *wsi, bool create)
 {
     struct evlib *e = of_wsi(wsi);
     int fd = lws_get_socket_fd(wsi);
-    if (fd < 0 || ((size_t)fd >= e->watch_count && !create)) {
+    size_t block = (size_t)fd / BLOCK;
+    if (fd < 0 || (block >= e->block_count && !create)) {
         return NULL;
     }
-    size_t index = (size_t)fd;
-    if (index >= e->watch_count) {
-        size_t count = e->watch_count == 0 ? 256 : e->watch_count;
-        while (count <= index) {
+    if (block >= e->block_count) {
+        size_t count = e->block_count == 0 ? 4 : e->block_count;
+        while (count <= block) {
             count *= 2;
         }
-        e->watches = xrealloc(e->watches, count * sizeof(struct watch *));
-        memset(e->watches + e->watch_count, 0, (count - e->watch_count) * sizeof(struct watch *));
-        e->watch_count = count;
+        e->blocks = xrealloc(e->blocks, count * sizeof(struct watch_block *));
+        memset(e->blocks + e->block_count, 0,
+               (count - e->block_count) * sizeof(struct watch_block *));
+        e->block_count = count;
     }
-    if (e->watches[index] == NULL && create) {
-        e->watches[index] = xcalloc(1, sizeof(struct watch));
-        e->watches[index]->evlib = e;
+    if (e->blocks[block] == NULL && create) {
+        e->blocks[block] = xcalloc(1, sizeof(struct watch_block));
     }
-    return e->watches[index];
+    return e->blocks[block] != NULL ? &e->blocks[block]->watches[(size_t)fd % BLOCK] : NULL;
 }
 
 static void watch_reading(struct watch *w, bool wanted)
 {
-    if (w->reading == wanted) {
-        return;
-    }
-    w->reading = wanted;
-    if (wanted) {
+    bool reading = event_pending(&w->read, EV_READ, NULL) != 0;
+    if (wanted && !reading) {
         event_add(&w->read, NULL);
-    } else {
+    } else if (!wanted && reading) {
         event_del(&w->read);
     }
 }
@@ -118,7 +119,7 @@ static void watch_reading(struct watch *w, bool wanted)
 static void watch_writing(struct watch *w, bool wanted)
 {
     if (wanted && w->write == NULL) {
-        w->write = event_new(loop_base(w->evlib->loop), event_get_fd(&w->read),
+        w->write = event_new(event_get_base(&w->read), event_get_fd(&w->read),
                              EV_WRITE | EV_PERSIST, on_ready, w);
         assert(w->write != NULL);
         event_add(w->write, NULL);
@@ -151,9 +152,8 @@ static int op_sock_accept(struct lws *wsi)
     if (w->wsi != NULL) {
         unwatch(w);
     }
-    struct event_base *base = loop_base(w->evlib->loop);
-    int fd = lws_get_socket_fd(wsi);
-    event_assign(&w->read, base, fd, EV_READ | EV_PERSIST, on_ready, w);
+    struct event_base *base = loop_base(of_wsi(wsi)->loop);
+    event_assign(&w->read, base, lws_get_socket_fd(wsi), EV_READ | EV_PERSIST, on_ready, w);
     w->wsi = wsi;
     return 0;
 }
@@ -173,7 +173,7 @@ static void op_io(struct lws *wsi, unsigned int flags)
     if (flags & LWS_EV_WRITE) {
         watch_writing(w, wanted);
     }
-    loop_task_soon(w->evlib->turn);
+    loop_task_soon(of_wsi(wsi)->turn);
 }
 
 static void op_destroy_wsi(struct lws *wsi)
@@ -220,11 +220,13 @@ void evlib_free(struct evlib *e)
     if (e == NULL) {
         return;
     }
-    for (size_t i = 0; i < e->watch_count; i++) {
-        assert(e->watches[i] == NULL || e->watches[i]->wsi == NULL);
-        free(e->watches[i]);
+    for (size_t i = 0; i < e->block_count; i++) {
+        for (size_t k = 0; e->blocks[i] != NULL && k < BLOCK; k++) {
+            assert(e->blocks[i]->watches[k].wsi == NULL);
+        }
+        free(e->blocks[i]);
     }
-    free(e->watches);
+    free(e->blocks);
     loop_task_free(e->turn);
     loop_timer_free(e->timer);
     free(e);

@@ -5,6 +5,7 @@
 #include "gateway/edge/ws_conn.h"
 
 #include <assert.h>
+#include <errno.h>
 
 /* While every look at the sockets brings something new, the flush waits for the next look, for so
  * long at most. A look costs about a microsecond, a write five, and a room may have thousands of
@@ -12,6 +13,9 @@
 #define GATHER_US 500
 /* A connection that just became blocked is looked at after at most this time. */
 #define BLOCKED_LOOK_MS 1000
+/* A larger room's pass ends with its writes, since its pace depends on how long they take. Several
+ * smaller ones, which never wait, share a batch. */
+#define SMALL_ROOM 64
 /* Up to here a connection's own bytes and a room's run are copied together into one write. */
 #define MERGE_MAX 16384
 
@@ -33,28 +37,46 @@ static void on_blocked(struct ws_conn *c)
     }
 }
 
-/* One write of whole frames. libwebsockets sends them as they are, and keeps what the socket does
- * not take; then the connection is blocked until WRITEABLE: nothing may be written before (it would
- * be appended without a bound). */
-void conn_write(struct ws_conn *c, struct str bytes)
+/* What the socket did not take goes to libwebsockets, which keeps it; then the connection is
+ * blocked until WRITEABLE: nothing may be written before (it would be appended without a bound). */
+static void hand_over(struct ws_conn *c, struct str rest)
 {
-    struct ws *ws = c->ws;
-    assert(c->blocked_ms == 0);
-    if (c->broken) {
+    /* LWS_WRITE_RAW does not change the bytes; its parameter lacks the const. */
+    unsigned char *raw = (unsigned char *)(uintptr_t)rest.ptr;
+    if (lws_write(c->wsi, raw, rest.len, LWS_WRITE_RAW) < 0) {
+        conn_kill(c);
         return;
     }
-    /* LWS_WRITE_RAW does not change the bytes; its parameter lacks the const. */
-    unsigned char *raw = (unsigned char *)(uintptr_t)bytes.ptr;
-    if (lws_write(c->wsi, raw, bytes.len, LWS_WRITE_RAW) < 0) {
+    if (lws_partial_buffered(c->wsi)) {
+        on_blocked(c);
+    }
+}
+
+/* The answer of a socket to bytes that were offered to it: how many it took, or -errno. */
+static void offered(struct ws_conn *c, struct str bytes, ssize_t took)
+{
+    if (took < 0 && took != -EAGAIN) {
         conn_kill(c);
         return;
     }
     c->traffic.bytes_out += bytes.len;
-    ws->stats->sends++;
-    ws->stats->sent_bytes += bytes.len;
-    if (lws_partial_buffered(c->wsi)) {
-        on_blocked(c);
+    c->ws->stats->sends++;
+    c->ws->stats->sent_bytes += bytes.len;
+    size_t sent = took > 0 ? (size_t)took : 0;
+    if (sent < bytes.len) {
+        hand_over(c, (struct str){bytes.ptr + sent, bytes.len - sent});
     }
+}
+
+/* Whole frames go straight to the socket, unless libwebsockets holds bytes of its own (the pong to
+ * a ping, for one) that must go before. */
+void conn_write(struct ws_conn *c, struct str bytes)
+{
+    assert(c->blocked_ms == 0 && !c->in_batch);
+    if (c->broken) {
+        return;
+    }
+    offered(c, bytes, lws_partial_buffered(c->wsi) ? -EAGAIN : sender_send_one(c->fd, bytes));
 }
 
 void conn_write_own(struct ws_conn *c)
@@ -80,32 +102,48 @@ bool conn_can_write(const struct ws_conn *c)
     return c->blocked_ms == 0 && !c->broken;
 }
 
-/* One run of a room's log, behind what is the connection's own: in one write when it is small. */
-static void write_run(struct ws_conn *c, struct outlog_reader *r, struct str run)
+/* What is the connection's own goes before a room's run: in one write with it when both are small.
+ * The result is what to write for the run. */
+static struct str with_own(struct ws_conn *c, struct str run)
 {
     if (c->own.len > 0 && c->own.len + run.len <= MERGE_MAX) {
         buf_add(&c->own, run);
-        conn_write_own(c);
-    } else {
-        conn_write_own(c);
-        if (!conn_can_write(c)) {
-            return;
-        }
-        conn_write(c, run);
+        return buf_str(&c->own);
+    }
+    conn_write_own(c);
+    return run;
+}
+
+/* The reader's run was written, or what became of it is libwebsockets' matter. */
+static void run_written(struct ws_conn *c, struct outlog_reader *r, struct str written)
+{
+    if (written.ptr == c->own.ptr) {
+        buf_fini(&c->own);
     }
     uint64_t frames = outlog_advance(r);
     c->traffic.frames_out += frames;
     c->ws->stats->deliveries += frames;
 }
 
+/* False when there was nothing to write, or it cannot be written now. */
+static bool write_run(struct ws_conn *c, struct outlog_reader *r)
+{
+    if (!conn_can_write(c)) {
+        return false;
+    }
+    struct str run = outlog_peek(r);
+    struct str bytes = run.len > 0 ? with_own(c, run) : run;
+    if (bytes.len == 0 || !conn_can_write(c)) {
+        return false;
+    }
+    conn_write(c, bytes);
+    run_written(c, r, bytes);
+    return true;
+}
+
 void conn_write_reader(struct ws_conn *c, struct outlog_reader *r)
 {
-    while (conn_can_write(c)) {
-        struct str run = outlog_peek(r);
-        if (run.len == 0) {
-            return;
-        }
-        write_run(c, r, run);
+    while (write_run(c, r)) {
     }
 }
 
@@ -161,19 +199,66 @@ void conn_tell_cuts(struct ws_conn *c)
     }
 }
 
+/* The pass has done for r what could be done. */
+static void leave(struct ws_conn *c, struct outlog_reader *r)
+{
+    outlog_keep(r);
+    if (c->blocked_ms != 0 || r->held > 0) {
+        check_backlog(c, r);
+    }
+}
+
+static void write_batch(struct ws *ws)
+{
+    struct batch *b = &ws->batch;
+    sender_send(b->sender, b->sends, b->count);
+    for (size_t i = 0; i < b->count; i++) {
+        struct outlog_reader *r = b->readers[i];
+        struct ws_conn *c = r->conn;
+        c->in_batch = false;
+        offered(c, b->sends[i].bytes, b->sends[i].took);
+        run_written(c, r, b->sends[i].bytes);
+        while (outlog_in_pass(r) && write_run(c, r)) { /* a run ends where its chunk does */
+        }
+        leave(c, r);
+    }
+    b->count = 0;
+}
+
+static void add_to_batch(struct ws_conn *c, struct outlog_reader *r, struct str bytes)
+{
+    struct batch *b = &c->ws->batch;
+    c->in_batch = true;
+    b->sends[b->count] = (struct send){.fd = c->fd, .bytes = bytes};
+    b->readers[b->count++] = r;
+    if (b->count == SENDER_MOST) {
+        write_batch(c->ws);
+    }
+}
+
+/* Nothing that is in the batch changes until it is written: a reader that waits there holds its
+ * chunk, and its connection gets nothing else. */
 static void visit(struct outlog_reader *r)
 {
     struct ws_conn *c = r->conn;
+    if (c->in_batch) {
+        write_batch(c->ws);
+    }
     if (c->closing || c->broken) {
         (void)outlog_cut(r); /* it reads no more */
         return;
     }
-    if (r->held == 0) {
-        conn_write_reader(c, r);
+    if (r->held > 0 || !conn_can_write(c)) {
+        leave(c, r);
+        return;
     }
-    outlog_keep(r);
-    if (c->blocked_ms != 0 || r->held > 0) {
-        check_backlog(c, r);
+    struct str run = lws_partial_buffered(c->wsi) ? (struct str){NULL, 0} : outlog_peek(r);
+    struct str bytes = run.len > 0 ? with_own(c, run) : run;
+    if (bytes.len > 0 && conn_can_write(c)) {
+        add_to_batch(c, r, bytes);
+    } else {
+        conn_write_reader(c, r);
+        leave(c, r);
     }
 }
 
@@ -194,7 +279,7 @@ static bool pass_is_due(struct outlog *log, uint64_t *due_us)
 enum turn { TURN_DONE, TURN_MORE, TURN_WAITS };
 
 /* A log's turn: as many readers as the budget allows. */
-static enum turn flush_log(struct outlog *log, unsigned budget, uint64_t *due_us)
+static enum turn flush_log(struct ws *ws, struct outlog *log, uint64_t *due_us)
 {
     if (!outlog_has_news(log)) {
         return TURN_DONE;
@@ -202,9 +287,12 @@ static enum turn flush_log(struct outlog *log, unsigned budget, uint64_t *due_us
     if (!outlog_pass_under_way(log) && !pass_is_due(log, due_us)) {
         return TURN_WAITS;
     }
-    for (unsigned i = 0; i < budget; i++) {
+    for (unsigned i = 0; i < ws->config->server.flush_budget; i++) {
         struct outlog_reader *r = outlog_pass_next(log);
         if (r == NULL) {
+            if (log->reader_count > SMALL_ROOM) {
+                write_batch(ws);
+            }
             pace_end(&log->pace, clock_now_us(), log->frames);
             return outlog_has_news(log) ? TURN_MORE : TURN_DONE;
         }
@@ -245,12 +333,13 @@ void flush_run(void *ctx)
     list_splice(&turn, &ws->dirty_logs);
     for (struct list *it = list_pop(&turn); it != NULL; it = list_pop(&turn)) {
         struct outlog *log = container_of(it, struct outlog, dirty);
-        enum turn result = flush_log(log, ws->config->server.flush_budget, &due_us);
+        enum turn result = flush_log(ws, log, &due_us);
         if (result != TURN_DONE && list_empty(&log->dirty)) {
             list_push(&ws->dirty_logs, &log->dirty);
         }
         more = more || result == TURN_MORE;
     }
+    write_batch(ws);
     list_splice(&turn, &ws->dirty_conns);
     for (struct list *it = list_pop(&turn); it != NULL; it = list_pop(&turn)) {
         struct ws_conn *c = container_of(it, struct ws_conn, in_dirty);

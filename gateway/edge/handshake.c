@@ -11,7 +11,8 @@
 #define EXTENSIONS_MAX 250
 
 static const struct refusal refusals[] = {
-#define X(id, label, status, code, text) [REJECT_##id] = {REJECT_##id, status, code, text},
+#define X(id, label, status, code, text) \
+    [REJECT_##id] = {REJECT_##id, status, code, text, (status) == 503 ? HANDSHAKE_SPREAD_S : 0},
     STATS_REJECTS(X)
 #undef X
 };
@@ -179,6 +180,18 @@ static bool has_room(const struct handshake_request *r, const struct handshake_d
     return !door->full;
 }
 
+static bool has_memory(const struct handshake_request *r, const struct handshake_door *door)
+{
+    (void)r;
+    return !door->no_memory;
+}
+
+static bool address_has_room(const struct handshake_request *r, const struct handshake_door *door)
+{
+    (void)r;
+    return !door->crowded;
+}
+
 struct rule {
     check *holds;
     enum stats_reject reason;
@@ -200,8 +213,14 @@ static const struct rule upgrade_rules[] = {
     {version_is_13, REJECT_VERSION, 0},
     {offers_are_sane, REJECT_REQUEST, 0},
     {origin_is_allowed, REJECT_ORIGIN, 0},
+};
+
+/* Then these, in which the request itself has no part. */
+static const struct rule door_rules[] = {
     {is_not_draining, REJECT_DRAINING, 0},
     {has_room, REJECT_FULL, 0},
+    {has_memory, REJECT_MEMORY, 0},
+    {address_has_room, REJECT_ADDRESS, 0},
 };
 
 static const struct rule plain_rules[] = {
@@ -233,7 +252,13 @@ struct refusal refusal_of(enum stats_reject reason)
 bool handshake_check(const struct handshake_request *r, const struct handshake_door *door,
                      struct refusal *why)
 {
-    return follow(upgrade_rules, ARRAY_LEN(upgrade_rules), r, door, why);
+    return follow(upgrade_rules, ARRAY_LEN(upgrade_rules), r, door, why) &&
+           handshake_is_open(door, why);
+}
+
+bool handshake_is_open(const struct handshake_door *door, struct refusal *why)
+{
+    return follow(door_rules, ARRAY_LEN(door_rules), NULL, door, why);
 }
 
 bool handshake_check_plain(const struct handshake_request *r, struct refusal *why)

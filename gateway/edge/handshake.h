@@ -49,13 +49,19 @@ struct handshake_door {
     const struct config *config; /* borrowed */
     const char *path;            /* where the WebSocket lives; NULL: not on this listener */
     bool draining, full;
+    bool no_memory; /* the process holds more than server.memory_max */
+    bool crowded;   /* the client's address has client.max_per_ip connections */
 };
 
 struct refusal {
     enum stats_reject reason;
     unsigned status;
     const char *code, *message; /* static texts of the JSON answer */
+    unsigned spread_s;          /* to come back within this time, at random; 0: not at all */
 };
+
+/* Who is refused for now comes back within this time, where nothing else is known. */
+#define HANDSHAKE_SPREAD_S 5
 
 /* The reason's own status, code and sentence. */
 struct refusal refusal_of(enum stats_reject reason);
@@ -63,6 +69,9 @@ struct refusal refusal_of(enum stats_reject reason);
 /* True: upgrade. False: *why. */
 bool handshake_check(const struct handshake_request *r, const struct handshake_door *door,
                      struct refusal *why) MUST_CHECK;
+
+/* What the gateway's state alone says, whatever the request. */
+bool handshake_is_open(const struct handshake_door *door, struct refusal *why) MUST_CHECK;
 
 /* The same for a request that asks for no upgrade: only what must hold of any request. HEAD is as
  * good as GET here. */

@@ -14,8 +14,6 @@
 #define FIELD_MAX_BYTES 512
 /* A piece that its reader does not take within this time ends the connection. */
 #define WRITE_TIMEOUT_S 10
-/* A reconnecting herd is spread over this many seconds. */
-#define RETRY_AFTER_MAX_S 5
 #define DRAIN_INPUT_BYTES 65536
 
 static const struct {
@@ -308,8 +306,8 @@ int http_refuse(struct lws *wsi, const struct refusal *why, bool with_body)
     struct http_exchange x = {.keep = false};
     struct http_answer a = {.content_type = "application/json"};
     http_answer_error(&a, why->status, why->code, why->message);
-    if (why->status == 503) {
-        a.retry_after_s = 1 + (unsigned)random_below(RETRY_AFTER_MAX_S);
+    if (why->spread_s > 0) {
+        a.retry_after_s = 1 + (unsigned)random_below(why->spread_s);
     }
     (void)send_answer(wsi, &x, &a, with_body);
     http_exchange_fini(&x);

@@ -381,6 +381,11 @@ void outlog_keep(struct outlog_reader *r)
     settle(r->log); /* it may be the last: nobody need ask for the next one */
 }
 
+bool outlog_in_pass(const struct outlog_reader *r)
+{
+    return r->place.at < newest(r->log)->place.at;
+}
+
 /* Where the run that begins at r's place ends. A reader at rest reads from its anchor's chunk. */
 struct run {
     struct outlog_chunk *chunk;
@@ -395,7 +400,7 @@ static struct run find_run(const struct outlog_reader *r)
         c = c->next;
     }
     struct run run = {c, {.at = log->end, .frames = log->frames, .tag = log->tag}};
-    if (log->todo > 0 || r->round != log->round) {
+    if (log->todo > 0 || r->round != log->round || outlog_in_pass(r)) {
         run.end = newest(log)->place;
     }
     if (c != NULL && chunk_end(c) < run.end.at) {

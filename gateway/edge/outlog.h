@@ -100,9 +100,10 @@ void outlog_pass_begin(struct outlog *log);
 /* The next reader to visit; NULL: every reader was. */
 struct outlog_reader *outlog_pass_next(struct outlog *log);
 
-/* What r has to read next, as one run of bytes of whole frames, up to the pass's end while one is
- * under way, else to the log's end; empty: nothing (or, for one that is past the pass's end,
- * nothing yet). */
+/* r has not read up to the end of the newest pass. */
+bool outlog_in_pass(const struct outlog_reader *r);
+/* What r has to read next, as one run of bytes of whole frames, up to the newest pass's end; for
+ * who is there, to the log's end, or nothing yet while a pass is under way. Empty: nothing. */
 struct str outlog_peek(struct outlog_reader *r);
 /* r has read the run that outlog_peek gave; the result is the number of frames in it. */
 uint64_t outlog_advance(struct outlog_reader *r);

@@ -190,6 +190,27 @@ void proxies_peer(const struct sockaddr_storage *peer, char address[PROXIES_ADDR
     }
 }
 
+void proxies_pack(struct str text, struct in6_addr *out)
+{
+    char copy[PROXIES_ADDRESS_MAX];
+    size_t len = text.len < sizeof(copy) ? text.len : sizeof(copy) - 1;
+    bool is_ipv4;
+    memcpy(copy, text.ptr, len);
+    copy[len] = '\0';
+    if (!parse_address(copy, out, &is_ipv4)) {
+        memset(out, 0, sizeof(*out));
+    }
+}
+
+void proxies_unpack(const struct in6_addr *packed, char address[PROXIES_ADDRESS_MAX])
+{
+    if (IN6_IS_ADDR_UNSPECIFIED(packed)) {
+        memcpy(address, PROXIES_UNIX, sizeof(PROXIES_UNIX));
+    } else {
+        address_text(packed, address);
+    }
+}
+
 void proxies_client(const struct proxies *p, struct str forwarded_for,
                     char address[PROXIES_ADDRESS_MAX])
 {

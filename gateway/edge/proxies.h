@@ -24,6 +24,11 @@ void proxies_free(struct proxies *p);
 /* The text of a peer's address; an IPv4 address mapped into IPv6 is shown as IPv4. */
 void proxies_peer(const struct sockaddr_storage *peer, char address[PROXIES_ADDRESS_MAX]);
 
+/* The bytes in which the text of an address can be kept, and its text again: IPv4 mapped into IPv6,
+ * PROXIES_UNIX as "::". Text that is neither becomes PROXIES_UNIX. */
+void proxies_pack(struct str text, struct in6_addr *out);
+void proxies_unpack(const struct in6_addr *packed, char address[PROXIES_ADDRESS_MAX]);
+
 /* Replaces the peer's address by that of the client it speaks for: the right-most hop that is not
  * trusted. A hop that is no address ends the search at the one before. */
 void proxies_client(const struct proxies *p, struct str forwarded_for,

@@ -4,11 +4,14 @@
 #include "common/alloc.h"
 #include "common/log.h"
 #include "gateway/config.h"
+#include "gateway/edge/addresses.h"
 #include "gateway/edge/evlib.h"
 #include "gateway/edge/handshake.h"
+#include "gateway/edge/herd.h"
 #include "gateway/edge/http_lws.h"
 #include "gateway/edge/listener.h"
 #include "gateway/edge/proxies.h"
+#include "gateway/edge/ws.h"
 #include "gateway/edge/ws_lws.h"
 #include "gateway/files.h"
 #include "gateway/loop.h"
@@ -45,10 +48,12 @@ struct server {
     struct stats *stats;
     struct ws *ws;
     struct proxies *proxies;     /* owned */
+    struct addresses *addresses; /* owned; of the WebSockets */
     struct evlib *evlib;         /* owned */
     struct lws_context *context; /* owned */
     struct endpoint public, admin;
     struct guest *adopting; /* see adopt() */
+    struct herd herd;
     uint64_t max_connections;
     bool draining;
 };
@@ -102,36 +107,63 @@ static int refuse(struct lws *wsi, const struct guest *g, const struct handshake
     return http_refuse(wsi, why, !str_equal(r->method, STR("HEAD")));
 }
 
+/* The client's address is known. */
+static struct handshake_door door_of(const struct guest *g)
+{
+    const struct server *s = g->endpoint->server;
+    unsigned most = s->config->client.max_per_ip;
+    return (struct handshake_door){
+        .config = s->config,
+        .path = g->endpoint->path,
+        .draining = s->draining,
+        .full = s->stats->connections >= s->max_connections,
+        .no_memory = s->stats->memory_over != 0,
+        .crowded = most > 0 && addresses_count(s->addresses, str_from(g->address)) >= most,
+    };
+}
+
+static struct refusal too_fast(const struct server *s)
+{
+    struct refusal why = refusal_of(REJECT_RATE);
+    why.spread_s = herd_spread_s(&s->herd, &s->config->client.connect_rate);
+    return why;
+}
+
 static int on_upgrade(struct lws *wsi)
 {
     struct guest *g = guest_of(wsi);
     if (g == NULL) {
         return -1;
     }
-    const struct server *s = g->endpoint->server;
+    struct server *s = g->endpoint->server;
     struct http_reader reader;
-    struct handshake_door door = {
-        .config = s->config,
-        .path = g->endpoint->path,
-        .draining = s->draining,
-        .full = s->stats->connections >= s->max_connections,
-    };
     struct refusal why;
     http_read(wsi, &reader);
     find_client(wsi, g);
+    struct handshake_door door = door_of(g);
     if (!handshake_check(&reader.request, &door, &why)) {
+        return refuse(wsi, g, &reader.request, &why);
+    }
+    if (!herd_admit(&s->herd, &s->config->client.connect_rate, loop_now_ms(s->loop))) {
+        why = too_fast(s);
         return refuse(wsi, g, &reader.request, &why);
     }
     return 0;
 }
 
 /* A page whose socket was refused cannot see the status; it can ask for it with a plain request. */
-static enum stats_reject why_no_socket(const struct server *s)
+static struct refusal why_no_socket(const struct guest *g)
 {
-    if (s->draining) {
-        return REJECT_DRAINING;
+    const struct server *s = g->endpoint->server;
+    const struct handshake_door door = door_of(g);
+    struct refusal why;
+    if (!handshake_is_open(&door, &why)) {
+        return why;
     }
-    return s->stats->connections >= s->max_connections ? REJECT_FULL : REJECT_NO_UPGRADE;
+    if (herd_is_full(&s->herd, &s->config->client.connect_rate, loop_now_ms(s->loop))) {
+        return too_fast(s);
+    }
+    return refusal_of(REJECT_NO_UPGRADE);
 }
 
 static int on_request(struct lws *wsi)
@@ -149,8 +181,8 @@ static int on_request(struct lws *wsi)
         return refuse(wsi, g, r, &why);
     }
     if (g->endpoint->path != NULL && str_equal(r->path, str_from(g->endpoint->path))) {
-        why = refusal_of(why_no_socket(g->endpoint->server));
         find_client(wsi, g);
+        why = why_no_socket(g);
         return refuse(wsi, g, r, &why);
     }
     return http_serve(wsi, &g->exchange, g->endpoint->site, r);
@@ -176,9 +208,22 @@ static int on_established(struct lws *wsi, struct ws_conn *c)
     if (g == NULL) {
         return -1;
     }
-    int result = ws_established(g->endpoint->server->ws, c, wsi, str_from(g->address));
+    struct server *s = g->endpoint->server;
+    addresses_add(s->addresses, str_from(g->address));
+    int result = ws_established(s->ws, c, wsi, str_from(g->address));
     forget_guest(wsi);
     return result;
+}
+
+/* Also of a refused upgrade, which was never established: it has no address. */
+static int on_closed(struct lws *wsi, struct ws_conn *c)
+{
+    if (c != NULL) {
+        const struct endpoint *e = lws_vhost_user(lws_get_vhost(wsi));
+        addresses_remove(e->server->addresses, ws_conn_ip(c));
+        ws_closed(c);
+    }
+    return 0;
 }
 
 static int on_writeable(struct lws *wsi)
@@ -214,11 +259,8 @@ static int on_callback(struct lws *wsi, enum lws_callback_reasons reason, void *
     case LWS_CALLBACK_WS_SERVER_DROP_PROTOCOL:
         ws_dropped(user); /* never without a user */
         return 0;
-    case LWS_CALLBACK_CLOSED: /* also of a refused upgrade, which was never established */
-        if (user != NULL) {
-            ws_closed(user);
-        }
-        return 0;
+    case LWS_CALLBACK_CLOSED:
+        return on_closed(wsi, user);
     case LWS_CALLBACK_WSI_DESTROY:
         forget_guest(wsi);
         return 0;
@@ -335,7 +377,6 @@ static bool create_context(struct server *s)
         .pt_serv_buf_size = SERVICE_BUFFER,
         .max_http_header_data =
             (unsigned short)(header_bytes < HEADER_BYTES_MAX ? header_bytes : HEADER_BYTES_MAX),
-        .alpn = "http/1.1", /* over HTTP/2 there is no socket to write ready frames to */
     };
     evlib_prepare(s->evlib, &info);
     lws_set_log_level(LLL_ERR, on_library_log);
@@ -365,6 +406,7 @@ struct server *server_new(struct loop *loop, const struct config *config, struct
     s->stats = stats;
     s->ws = ws;
     s->proxies = proxies;
+    s->addresses = addresses_new();
     s->public.site = public_site;
     s->public.path = config->server.path;
     s->admin.site = admin_site;
@@ -420,6 +462,7 @@ void server_free(struct server *s)
     }
     evlib_free(s->evlib);
     proxies_free(s->proxies);
+    addresses_free(s->addresses);
     free(s);
 }
 

@@ -88,7 +88,6 @@ int ws_established(struct ws *ws, struct ws_conn *c, struct lws *wsi, struct str
     int fd = lws_get_socket_fd(wsi);
     int size = (int)ws->config->client.send_buffer;
     int on = 1;
-    size_t ip_len = ip.len < IP_MAX - 1 ? ip.len : IP_MAX - 1;
 
     /* Without a bound the kernel swallows megabytes and hides a slow reader. A unix socket has no
      * Nagle; so the second may fail, which changes nothing. */
@@ -97,13 +96,13 @@ int ws_established(struct ws *ws, struct ws_conn *c, struct lws *wsi, struct str
 
     c->ws = ws;
     c->wsi = wsi;
+    c->fd = fd;
     c->id = ws->next_id++;
     c->reason = CLOSE_GONE;
     c->seen_ms = c->traffic.opened_ms = loop_now_ms(ws->loop);
-    memcpy(c->ip, ip.ptr, ip_len);
+    proxies_pack(ip, &c->ip);
     list_init(&c->in_dirty);
     list_init(&c->readers);
-    list_push(&ws->conns, &c->in_conns);
     map_put(&ws->by_id, c);
     wheel_timer_init(&c->timer, on_timer);
     wheel_start(ws->wheel, &c->timer, ws->config->client.heartbeat_ms);
@@ -128,15 +127,22 @@ static void deliver(struct ws_conn *c, struct str text)
  * goes on in a buffer of its own. */
 static struct buf *assembly_of(struct ws_conn *c)
 {
-    return c->ws->assembling == c ? &c->ws->message : &c->incoming;
+    return c->ws->assembling == c ? &c->ws->message : c->incoming;
+}
+
+static size_t assembled(struct ws_conn *c)
+{
+    const struct buf *message = assembly_of(c);
+    return message != NULL ? message->len : 0;
 }
 
 static struct buf *take_assembly(struct ws_conn *c)
 {
     struct ws *ws = c->ws;
-    if (c->incoming.len == 0 && ws->assembling != c) {
+    if (assembly_of(c) == NULL) {
         if (ws->assembling != NULL) {
-            ws->assembling->incoming = ws->message;
+            ws->assembling->incoming = xmalloc(sizeof(struct buf));
+            *ws->assembling->incoming = ws->message;
             ws->message = (struct buf){0};
         }
         ws->assembling = c;
@@ -152,7 +158,11 @@ static void end_assembly(struct ws_conn *c)
         ws->assembling = NULL;
         buf_clear(&ws->message);
     }
-    buf_fini(&c->incoming);
+    if (c->incoming != NULL) {
+        buf_fini(c->incoming);
+        free(c->incoming);
+        c->incoming = NULL;
+    }
 }
 
 /* The reason to end the connection for this piece of a message, or CLOSE_NORMAL when it is fine. */
@@ -162,7 +172,7 @@ static enum close_reason check_piece(struct ws_conn *c, size_t len)
     if (lws_frame_is_binary(c->wsi)) {
         return CLOSE_BINARY;
     }
-    if (assembly_of(c)->len + len + lws_remaining_packet_payload(c->wsi) >
+    if (assembled(c) + len + lws_remaining_packet_payload(c->wsi) >
         config->client.max_message_bytes) {
         return CLOSE_TOO_BIG;
     }
@@ -187,7 +197,7 @@ int ws_receive(struct ws_conn *c, const char *in, size_t len)
         return 0;
     }
     bool whole = lws_is_final_fragment(c->wsi) && lws_remaining_packet_payload(c->wsi) == 0;
-    if (whole && assembly_of(c)->len == 0) {
+    if (whole && assembled(c) == 0) {
         c->fragments = 0;
         deliver(c, (struct str){in, len});
         return 0;
@@ -289,7 +299,6 @@ void ws_closed(struct ws_conn *c)
     if (ws == NULL) {
         return;
     }
-    list_remove(&c->in_conns);
     map_remove(&ws->by_id, id_of(c));
     list_remove(&c->in_dirty);
     wheel_stop(&c->timer);
@@ -312,10 +321,10 @@ struct ws *ws_new(struct loop *loop, struct wheel *wheel, const struct config *c
                       .stats = stats,
                       .handlers = *handlers,
                       .next_id = 1 + (random_u64() & 0xffffff)};
-    list_init(&ws->conns);
     map_init(&ws->by_id, id_of);
     list_init(&ws->dirty_logs);
     list_init(&ws->dirty_conns);
+    ws->batch.sender = sender_new(config->server.io_uring);
     ws->flush = loop_task_new(loop, flush_run, ws);
     ws->wait = loop_timer_new(loop, flush_run, ws);
     return ws;
@@ -326,11 +335,12 @@ void ws_free(struct ws *ws)
     if (ws == NULL) {
         return;
     }
-    assert(list_empty(&ws->conns) && list_empty(&ws->dirty_logs));
+    assert(ws->by_id.count == 0 && list_empty(&ws->dirty_logs));
     loop_task_free(ws->flush);
     loop_timer_free(ws->wait);
     map_fini(&ws->by_id);
     buf_fini(&ws->message);
+    sender_free(ws->batch.sender);
     free(ws);
 }
 
@@ -365,7 +375,7 @@ void ws_close(struct ws_conn *c, enum close_reason reason)
     memcpy(frame + 4, word.ptr, word.len);
     conn_add_own(c, (struct str){(const char *)frame, 4 + word.len});
     c->closing = true;
-    c->reason = reason;
+    c->reason = (uint8_t)reason;
     wheel_start(c->ws->wheel, &c->timer,
                 reason == CLOSE_HEARTBEAT ? SILENT_CLOSE_WAIT_MS : CLOSE_WAIT_MS);
     if (reason == CLOSE_SLOW) {
@@ -392,7 +402,11 @@ uint64_t ws_conn_id(const struct ws_conn *c)
 
 struct str ws_conn_ip(const struct ws_conn *c)
 {
-    return str_from(c->ip);
+    if (c->ws == NULL) {
+        return STR("");
+    }
+    proxies_unpack(&c->ip, c->ws->ip);
+    return str_from(c->ws->ip);
 }
 
 const struct ws_traffic *ws_conn_traffic(const struct ws_conn *c)
@@ -459,7 +473,9 @@ void *ws_session(struct ws *ws, uint64_t id)
 
 void ws_each(struct ws *ws, void (*visit_session)(void *session, void *ctx), void *ctx)
 {
-    list_each_safe (it, &ws->conns) {
-        visit_session(container_of(it, struct ws_conn, in_conns)->session, ctx);
+    size_t at = 0;
+    const struct ws_conn *c;
+    while ((c = map_next(&ws->by_id, &at)) != NULL) {
+        visit_session(c->session, ctx);
     }
 }

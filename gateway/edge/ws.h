@@ -58,8 +58,8 @@ void ws_tell_sent(struct ws_conn *c);
 void ws_close(struct ws_conn *c, enum close_reason reason);
 bool ws_closing(const struct ws_conn *c);
 
-uint64_t ws_conn_id(const struct ws_conn *c); /* unique in this process, never 0 */
-struct str ws_conn_ip(const struct ws_conn *c);
+uint64_t ws_conn_id(const struct ws_conn *c);   /* unique in this process, never 0 */
+struct str ws_conn_ip(const struct ws_conn *c); /* borrowed until the next call */
 
 /* What the access log tells of a connection. Frames of rooms and its own ones count alike. */
 struct ws_traffic {

@@ -7,13 +7,21 @@
 #include "common/buf.h"
 #include "common/map.h"
 #include "gateway/config.h"
+#include "gateway/edge/proxies.h"
+#include "gateway/edge/sender.h"
 #include "gateway/edge/ws.h"
 #include "gateway/edge/ws_lws.h"
 #include "gateway/loop.h"
 #include "gateway/stats.h"
 #include "gateway/wheel.h"
 
-#define IP_MAX 46
+/* Writes of the flush that are offered to their sockets together. */
+struct batch {
+    struct sender *sender; /* owned */
+    size_t count;
+    struct send sends[SENDER_MOST];
+    struct outlog_reader *readers[SENDER_MOST]; /* whose run it is */
+};
 
 struct ws {
     struct loop *loop; /* borrowed: outlives us, as the three below */
@@ -21,40 +29,45 @@ struct ws {
     const struct config *config;
     struct stats *stats;
     struct ws_handlers handlers;
-    struct list conns;
-    struct map by_id;        /* struct ws_conn */
+    struct map by_id;        /* struct ws_conn: all of them */
     struct list dirty_logs;  /* struct outlog */
     struct list dirty_conns; /* struct ws_conn */
+    struct batch batch;      /* empty between turns */
     struct loop_task *flush; /* owned */
     struct loop_timer *wait; /* owned; runs the flush when a log's wait is over */
     uint64_t appended, seen; /* messages in rooms' logs, now and at the last look */
     uint64_t gather_us;      /* when the flush began to wait for more; 0: it does not */
     uint64_t next_id;
-    struct ws_conn *assembling; /* whose message stands in `message`; NULL: nobody's */
-    struct buf message;         /* a message of which more is to come */
+    struct ws_conn *assembling;   /* whose message stands in `message`; NULL: nobody's */
+    struct buf message;           /* a message of which more is to come */
+    char ip[PROXIES_ADDRESS_MAX]; /* the last answer of ws_conn_ip */
 };
 
+/* Of idle connections there are many, and malloc gives 16 bytes at a time: up to 216 bytes are one
+ * size of block. */
 struct ws_conn {
     struct ws *ws;   /* borrowed; NULL: not established */
     struct lws *wsi; /* borrowed: libwebsockets owns us both */
     void *session;   /* borrowed */
     uint64_t id;
-    struct list in_conns, in_dirty;
+    struct list in_dirty;
     struct list readers; /* struct outlog_reader */
     struct wheel_timer timer;
-    struct buf own;      /* frames for this connection alone, not written yet */
-    struct buf incoming; /* the same, while somebody else's stands there */
-    uint64_t seen_ms;    /* when anything last arrived */
-    uint64_t blocked_ms; /* since when the socket takes nothing; 0: it does */
-    uint64_t cut_bytes;  /* left out while blocked */
+    struct buf own;       /* frames for this connection alone, not written yet */
+    struct buf *incoming; /* owned; its message while somebody else's stands in ws->message */
+    uint64_t seen_ms;     /* when anything last arrived */
+    uint64_t blocked_ms;  /* since when the socket takes nothing; 0: it does */
+    uint64_t cut_bytes;   /* left out while blocked */
     struct ws_traffic traffic;
-    unsigned fragments; /* frames of the message under way */
-    enum close_reason reason;
-    bool closing; /* the close frame is queued or written: nothing else goes out */
-    bool broken;  /* a write failed */
-    bool heartbeat_sent;
-    bool tell_sent; /* the session waits for on_sent */
-    char ip[IP_MAX];
+    struct in6_addr ip; /* packed: proxies.h */
+    int fd;
+    uint16_t fragments; /* frames of the message under way; the setting fits */
+    uint8_t reason;     /* enum close_reason */
+    bool closing : 1;   /* the close frame is queued or written: nothing else goes out */
+    bool broken : 1;    /* a write failed */
+    bool in_batch : 1;  /* a write of it is in the batch */
+    bool heartbeat_sent : 1;
+    bool tell_sent : 1; /* the session waits for on_sent */
 };
 
 static inline uint64_t min_u64(uint64_t a, uint64_t b)

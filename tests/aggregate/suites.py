@@ -200,7 +200,7 @@ def model(context, log):
 
 # ---- whole programs
 
-def script(path, kind, timeout_s, quick=(), options=(), targets=("parley",)):
+def script(path, kind, timeout_s, quick=(), options=(), targets=("parley",), env=()):
     """A suite of its own, told where the build is. quick: what it is told unless the long tests are wanted."""
     def run(context, log):
         if not os.path.exists(path):
@@ -209,7 +209,8 @@ def script(path, kind, timeout_s, quick=(), options=(), targets=("parley",)):
             return Result(0, 1, [f"the {kind} build failed"])
         extra = [] if context.long else quick
         code, text = command.run(["python3", path, "--build", context.folder(kind), *options, *extra],
-                                 log, timeout_s * (4 if context.long else 1), env=SANITIZER_ENV)
+                                 log, timeout_s * (4 if context.long else 1),
+                                 env={**SANITIZER_ENV, **dict(env)})
         return summary(text, code)
     return run
 
@@ -225,8 +226,9 @@ ALL = (
     Suite("model", "check", model, "recovery and leases as models, every state"),
     Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
-    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "3"]),
-          "the same, optimized"),
+    Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "3"],
+                                   env={"PARLEY_SERVER_IO_URING": "no"}),
+          "the same, optimized, and with a system call for each send"),
     Suite("chaos", "alone", script("tests/chaos/run", "plain", 300, options=["--selection", "ci"]),
           "faults under load, the short ones, and whether the checker sees planted faults"),
     Suite("instructions", "alone", script("tests/bench/instructions", "plain", 120),

@@ -68,6 +68,7 @@ class Client:
         self.places = {}
         self.entries = collections.OrderedDict()  # by key
         self.refused = 0
+        self.slow_gaps = 0
         self.on_reading = None  # (room, online, members): an answer to ask_presence()
         self.on_digest = None  # (room, joined, left): the names of a digest
         self.on_pong = None  # (id)
@@ -404,6 +405,7 @@ class Client:
         place = self.places.get(data["room"])
         if place is None:
             return
+        self.slow_gaps += data["why"] == "slow"
         if data["why"] == "reset":
             place.epoch, place.offset = data["epoch"], None
         elif place.offset is not None and data["epoch"] == place.epoch:

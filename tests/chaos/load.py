@@ -18,6 +18,7 @@ CHURN_PER_S = 6
 # So much of what is unsaid a client keeps; a person does not write more into a dead page.
 UNSAID_MAX = 12
 PROBE_EVERY_S = 0.2
+FRAME_BYTES = 140
 PROBE_LOST_S = 5.0
 
 
@@ -38,6 +39,7 @@ class Load:
         self.chatting = self.churning = False
         self.chats_per_s = chats_per_s
         self.padding = 60  # a text is longer by up to so many characters
+        self.said_bytes = collections.Counter()  # room: of texts, about as long as their frames
         self.flaps = []  # (gateway, room, user): see watch_flaps()
         self._tallies = {}
         self.left_seen = {}  # (gateway, room, user) -> when its observer was told
@@ -180,7 +182,9 @@ class Load:
         if self.random.random() < DIRECTS_PER_S / CHATS_PER_S:
             client.say("direct", self.random.choice(talkers).user, self.text("direct"))
         else:
-            client.say("chat", self.random.choice(list(client.places)), self.text())
+            room, text = self.random.choice(list(client.places)), self.text()
+            self.said_bytes[room] += len(text) + FRAME_BYTES
+            client.say("chat", room, text)
 
     async def _churn(self):
         while True:

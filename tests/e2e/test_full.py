@@ -45,6 +45,18 @@ def _refused(clients, room, word):
     return texts
 
 
+def _resumes(port, room, before):
+    """Who missed the message hears it: to read is no write."""
+    with Client(port) as client:
+        since = {"epoch": before["epoch"], "offset": before["offset"] - 1}
+        client.send("join", room=room, user="gina", since=since)
+        welcome = client.take(lambda m: m["type"] in ("welcome", "error"), "an answer to the join", 8)
+        assert welcome["type"] == "welcome" and welcome["data"]["recovered"], welcome
+        client.wait(lambda: _texts(client) == ["before"], "what was missed")
+        assert not [m for m in client.inbox if m["type"] == "gap"], client.inbox
+        assert client.request("leave", room=room)["type"] == "left"
+
+
 def _live_through(cluster, begin, end, error):
     """One room while Redis refuses to write, a member who leaves, and one who is lost meanwhile."""
     room, first = fresh("room"), cluster.gateways[0]
@@ -60,6 +72,7 @@ def _live_through(cluster, begin, end, error):
         begin()
         refused = _refused(members, room, "refused")
         until(lambda: first.readyz() == 200, 5, "still ready: others are no better off")
+        _resumes(cluster.ports(1)[0], room, before)
         assert dave.request("leave", room=room)["type"] == "left"
         erin.close()
         joins = stack.enter_context(Client(cluster.ports(1)[0]))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Limits of rooms, rates and connections, each with its answer."""
 
+import contextlib
 import time
 
 import frames
@@ -19,6 +20,8 @@ CLUSTERS = {
         "client.rate_messages": "5/s burst 10", "client.rate_refused": "10/min burst 10",
         "client.rate_joins": "2/s burst 3", "client.rate_errors": "5/min burst 5"}),
     "full": dict(ALONE, settings={"client.max_connections": "5"}),
+    "herded": dict(ALONE, settings={"client.connect_rate": "30/min burst 5"}),
+    "crowded": dict(ALONE, settings={"client.max_per_ip": "3", "server.trusted_proxies": "127.0.0.0/8"}),
 }
 
 
@@ -158,3 +161,83 @@ def refused_connections_take_no_place(cluster):
     with connections(cluster.ports(1), 5) as crowd:
         for client in crowd:
             client.join(fresh("room"), "alice")
+
+
+def _refusals(cluster, reason):
+    return cluster.gateways[0].metrics().total("parley_handshakes_rejected_total", reason=reason)
+
+
+@test("herded", fresh=True)
+def beyond_the_connect_rate_newcomers_are_told_when_to_come_and_nobody_else_notices(cluster):
+    gateway, room, refused, waits = cluster.gateways[0], fresh("room"), 0, set()
+    start = gateway.log_size()
+    with connections(cluster.ports(1), 5) as crowd:
+        for client, user in zip(crowd, "abcde"):
+            client.join(room, user)
+        before = time.monotonic()
+        for _ in range(40):
+            asked = time.monotonic()
+            try:
+                Client(cluster.port).close()
+            except UpgradeRefused as error:
+                assert error.response.status == 503, error.response
+                assert b'"too_fast"' in error.response.body, error.response
+                waits.add(int(error.response.headers["retry-after"]))
+                refused += 1
+            assert time.monotonic() - asked < 2, "an answer comes at once"
+        accepted = 40 - refused
+        assert accepted <= (time.monotonic() - before) / 2 + 1, f"{accepted} came in"
+        # 40 that come back, one every two seconds: they are spread over that time.
+        assert min(waits) >= 1 and 20 < max(waits) <= 60 and len(waits) > 8, sorted(waits)
+        assert _refusals(cluster, "connect_rate") == refused
+        lines = [line for line in gateway.log(start).splitlines() if "event=conn_reject" in line]
+        assert len(lines) == refused and all("code=too_fast" in line for line in lines), lines[:3]
+        # A page sees no status of a refused socket: a plain request tells it, and takes no place.
+        plain = http1.http(cluster.port, "/ws")
+        assert plain.status == 503 and int(plain.headers["retry-after"]) >= 1, plain
+        offset = crowd[0].chat(room, "still here")["offset"]
+        crowd[4].expect("chat", offset=offset)
+
+        def comes_in():
+            try:
+                Client(cluster.port).close()
+                return True
+            except UpgradeRefused:
+                return False
+        until(comes_in, 5, "the next one comes in", every_s=0.2)
+
+
+def _from(cluster, address):
+    return Client(cluster.port, headers={"X-Forwarded-For": address})
+
+
+@test("crowded")
+def one_address_has_no_more_connections_than_allowed(cluster):
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(_from(cluster, "203.0.113.7")) for _ in range(3)]
+        try:
+            _from(cluster, "203.0.113.7").close()
+            raise AssertionError("a fourth one came in")
+        except UpgradeRefused as error:
+            assert error.response.status == 503 and b'"too_many"' in error.response.body, error.response
+            assert int(error.response.headers["retry-after"]) >= 1, error.response
+        assert _refusals(cluster, "address") >= 1
+        # Others come in, and what closes makes room. Of IPv6 a whole /64 counts as one.
+        stack.enter_context(_from(cluster, "203.0.113.8"))
+        for host in range(3):
+            stack.enter_context(_from(cluster, f"2001:db8::{host}"))
+        stack.enter_context(_from(cluster, "2001:db8:0:1::1"))
+        try:
+            _from(cluster, "2001:db8::ffff").close()
+            raise AssertionError("a fourth one of the network came in")
+        except UpgradeRefused:
+            pass
+        crowd[0].drop()
+
+        def comes_in():
+            try:
+                stack.enter_context(_from(cluster, "203.0.113.7"))
+                return True
+            except UpgradeRefused:
+                return False
+        until(comes_in, 3, "the free place can be taken")

@@ -65,8 +65,8 @@ def random_bytes():
     return [stream.randbytes(1000) for _ in range(20)]
 
 
-def endless(start):
-    return lambda: itertools.chain([start], itertools.repeat(b"x" * 65536, 4000))
+def endless(start, more=b"x" * 65536):
+    return lambda: itertools.chain([start], itertools.repeat(more, 4000))
 
 
 # name, how it begins, what /readyz says, its status, metric with labels that must have grown
@@ -113,11 +113,13 @@ FAULTS = (
 STRANGERS = (
     ("http", [b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"], "down: Protocol error", "protocol"),
     ("noise", random_bytes, "down: ", "protocol"),
-    ("huge_text", [b"$2147483647\r\nxx"], "down: no connection in time", "connect"),
+    ("huge_text", [b"$2147483647\r\nxx"], "down: a string too long", "protocol"),
+    ("huge_text_in_a_list", [b"*2\r\n$1\r\nx\r\n$2147483647\r\nxx"], "down: a string too long", "protocol"),
     ("huge_list", [b"*2147483647\r\n"], "down: ", "protocol"),
     ("endless_line", endless(b"+"), "down: a line without end", "protocol"),
+    ("endless_text", endless(b"$2147483647\r\n"), "down: a string too long", "protocol"),
     # Too long before it took too long, or the other way round.
-    ("endless_text", endless(b"$2147483647\r\n"), "down: ", ""),
+    ("endless_list", endless(b"*100000\r\n", b"$60000\r\n" + b"x" * 60000 + b"\r\n"), "down: ", ""),
     ("too_many", [b"-ERR max number of clients reached\r\n"], "down: ERR max number", "error"),
     ("silence", [], "down: no connection in time", "connect"),
 )
@@ -187,7 +189,7 @@ def _make_fault(fault):
 
 
 # What a quick run has of the two tables.
-QUICK = ("loading", "reply_to_nothing", "http")
+QUICK = ("loading", "reply_to_nothing", "http", "huge_text")
 
 for _fault in FAULTS:
     test("proxied", long=_fault[0] not in QUICK)(_make_fault(_fault))

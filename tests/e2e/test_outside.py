@@ -36,12 +36,12 @@ def _fcall_publish(cluster, room, data, key=None):
     """The documented call, as an operator types it. Returns the lines of the answer."""
     channel = _channel(room)
     keys = [f"{channel}:log", f"{channel}:meta"]
-    index = "0"
+    keyed = []
     if key:
         keys.append(f"{channel}:key:6:system:{key}")
-        index = "3"
+        keyed = [1]
     return cluster.redis.cli("FCALL", "parley1_publish", len(keys), *keys, channel, "", "", 100,
-                             3600000, 300000, index, data, check=False).split("\n")
+                             3600000, 300000, 1, data, *keyed, check=False).split("\n")
 
 
 @test("main")

@@ -152,7 +152,7 @@ def where_only_the_server_publishes_members_listen(cluster):
                 client.expect("chat", text="news")
             cluster.redis.call(
                 "FCALL", "parley1_publish", 2, _key(room, ":log"), _key(room, ":meta"),
-                _key(room, ""), "", "", 100, 3600000, 300000, 0, json.dumps({**data, "text": "old"}))
+                _key(room, ""), "", "", 100, 3600000, 300000, 1, json.dumps({**data, "text": "old"}))
             for client in (alice, bob):
                 assert client.expect("chat", text="old")["offset"] == 1
         other = fresh("room")

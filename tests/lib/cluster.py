@@ -64,7 +64,8 @@ class Gateway(Process):
         env = {key: value for key, value in os.environ.items() if not key.startswith("PARLEY_")}
         env.setdefault("UBSAN_OPTIONS", "print_stacktrace=1")
         # Freed memory that a sanitizer keeps would look like a leak to the tests that watch memory.
-        env["ASAN_OPTIONS"] = env.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=4"
+        env["ASAN_OPTIONS"] = (env.get("ASAN_OPTIONS", "") +
+                               ":quarantine_size_mb=4:allocator_release_to_os_interval_ms=100")
         file = [f"--config={config}"] if config else []
         super().__init__(name, [binary, "serve"] + file + [f"--{k}={v}" for k, v in flags.items()],
                          os.path.join(folder, f"{name}.log"), cwd=ROOT, env=env)

@@ -163,7 +163,8 @@ end:
 
 /* ---- a gateway */
 
-/* lose_identity(): a new id; what is left under the old one is reaped as anybody's. */
+/* lose_identity(): a new id; what is left under the old one is reaped as anybody's. (The code does
+ * not wait for the sentence, and reaps the rooms that it has besides those of the set.) */
 inline lose_identity(g)
 {
     printf("gateway %d: was declared dead, and becomes %d\n", id[g], taken);

@@ -53,12 +53,12 @@ bool state_asked, state_again; /* ROOM_READ_SENT and read_again of redis_room.c 
 bool state_is_there;           /* the answer is on its way */
 byte state_epoch, state_offset;
 
-bool fill_asked, fill_is_there, fill_failed;
+bool fill_asked, fill_is_there, fill_failed; /* failed: or its epoch is over */
 byte fill_from, fill_read_to, fill_epoch; /* asked for */
 byte fill_first, fill_end;                /* the answer; first > end: nothing */
 byte fill_text[LAST + 1];
 
-bool page_asked, page_is_there;
+bool page_asked, page_is_there, page_failed, page_over;
 byte page_first, page_end;
 byte page_text[LAST + 1];
 
@@ -160,14 +160,18 @@ inline position()
     fi
 }
 
-/* parley1_read: the rows from `from` to `to` that are kept; none of another epoch. */
-inline read_log(of_epoch, from, to, first, last)
+/* parley1_read: the rows from `from` to `to` that are kept. It begins no epoch: `over` says that the
+ * one asked for has ended, or does with the next call that writes. */
+inline read_log(of_epoch, from, to, first, last, over)
 {
-    position();
     first = 1;
     last = 0;
+    over = of_epoch != epoch;
+#ifndef BROKEN_FENCE
+    over = over || fence != run_id;
+#endif
     if
-    :: of_epoch == epoch && !renewed ->
+    :: !over ->
         first = from;
         do
         :: first <= to && text[first] == 0 -> first++
@@ -218,27 +222,25 @@ end:
     /* parley1_read, for follow.c, and for join.c. */
     :: d_step { fill_asked && !fill_is_there ->
             fill_is_there = true;
-            read_log(fill_epoch, fill_from, fill_read_to, fill_first, fill_end);
+            read_log(fill_epoch, fill_from, fill_read_to, fill_first, fill_end, fill_failed);
             do
             :: i <= fill_end ->
                 fill_text[i] = text[i];
                 i++
             :: else -> break
             od;
-            i = 0;
-            renewed = false
+            i = 0
         }
     :: d_step { page_asked && !page_is_there ->
             page_is_there = true;
-            read_log(cut_epoch, next, cut_offset, page_first, page_end);
+            read_log(cut_epoch, next, cut_offset, page_first, page_end, page_over);
             do
             :: i <= page_end ->
                 page_text[i] = text[i];
                 i++
             :: else -> break
             od;
-            i = 0;
-            renewed = false
+            i = 0
         }
     od
 }
@@ -338,6 +340,12 @@ end:
             faults++;
             fill_is_there = true;
             fill_failed = true
+        }
+    :: d_step { faults < FAULTS && page_asked && !page_is_there ->
+            printf("redis: a member's read fails\n");
+            faults++;
+            page_is_there = true;
+            page_failed = true
         }
     /* The member's own connection. What was on its way to it is lost with it. */
     :: d_step { faults < FAULTS && attached ->
@@ -682,10 +690,34 @@ inline replay()
     go_live()
 }
 
+/* epoch_over() of join.c: welcome, recovered: false; the room's state brings the reset. */
+inline epoch_over()
+{
+    gap_history(cut_epoch, cut_offset);
+    if
+    :: fed -> queue_read()
+    :: else -> skip
+    fi;
+    go_live()
+}
+
+/* refuse() of join.c: unavailable, and no member; it comes back with what it knows. */
+inline refuse()
+{
+    attached = false;
+    holds = false;
+    do
+    :: behind?_, _, _, _
+    :: empty(behind) -> break
+    od
+}
+
 inline forget_page()
 {
     page_asked = false;
     page_is_there = false;
+    page_failed = false;
+    page_over = false;
     page_first = 0;
     page_end = 0;
     cut_epoch = 0;
@@ -789,7 +821,9 @@ end:
     /* on_page(); with the session gone there is nobody to tell. */
     :: d_step { page_is_there ->
             if
-            :: attached -> replay()
+            :: attached && page_failed -> refuse()
+            :: attached && !page_failed && page_over -> epoch_over()
+            :: attached && !page_failed && !page_over -> replay()
             :: else -> skip
             fi;
             forget_page()

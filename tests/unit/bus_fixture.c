@@ -62,6 +62,7 @@ void server_start(struct server *s, const char *const *extra)
 
 void server_open(struct server *s, const char *const *extra)
 {
+    signal(SIGPIPE, SIG_IGN); /* as main does */
     memset(s, 0, sizeof(*s));
     snprintf(s->dir, sizeof(s->dir), "/tmp/parley-redis-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(s->dir));
@@ -332,6 +333,7 @@ static void on_done(struct bus_call *call, const struct bus_result *result)
     w->position = result->position;
     w->first = result->first;
     w->count = result->line_count + result->member_count;
+    w->other_epoch = result->other_epoch;
     for (size_t i = 0; i < result->line_count; i++) {
         len += (size_t)snprintf(w->text + len, sizeof(w->text) - len, "%.*s ",
                                 STR_ARG(result->lines[i]));

@@ -68,7 +68,8 @@ struct waiter {
     enum bus_err err;
     struct bus_position position;
     uint64_t first;
-    size_t count;     /* lines, or members */
+    size_t count; /* lines, or members */
+    bool other_epoch;
     char text[65536]; /* lines, "user=connections" or state, with a space after each */
     char cursor[256];
 };

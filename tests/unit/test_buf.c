@@ -40,6 +40,11 @@ START_TEST(numbers_are_written_as_printf_does)
         buf_add_u64(&ours, numbers[i]);
         buf_addf(&printed, "%" PRIu64, numbers[i]);
         ck_assert_str_is(buf_str(&ours), buf_str(&printed));
+        buf_clear(&ours);
+        buf_clear(&printed);
+        buf_add_hex(&ours, numbers[i]);
+        buf_addf(&printed, "%" PRIx64, numbers[i]);
+        ck_assert_str_is(buf_str(&ours), buf_str(&printed));
         buf_fini(&ours);
         buf_fini(&printed);
     }

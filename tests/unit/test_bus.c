@@ -391,8 +391,10 @@ START_TEST(the_log_can_be_read_as_far_as_it_is_kept)
     ck_assert_uint_eq(w.count, 0);
     read_range(general.state, 4, 3);
     ck_assert_uint_eq(w.count, 0);
+    ck_assert(!w.other_epoch);
     read_range("ffffffffffffffff", 1, 5);
     ck_assert_uint_eq(w.count, 0);
+    ck_assert(w.other_epoch);
     read_range(general.state, 0, 1);
     ck_assert_uint_eq(w.first, 1);
     ck_assert_uint_eq(w.count, 1);

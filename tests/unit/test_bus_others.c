@@ -121,6 +121,28 @@ START_TEST(a_frozen_gateway_is_reaped_and_comes_back_as_another)
 }
 END_TEST
 
+/* A change that is made between the loss and the next renewal is written under the id that is lost,
+ * and the room is in no set. */
+START_TEST(what_was_written_under_a_lost_id_goes_with_it)
+{
+    char former[96];
+    open_both();
+    ck_assert_int_eq(be_present(&here, 1, 1, "bob"), BUS_OK);
+    snprintf(former, sizeof(former), "%s", id_of(&one));
+    server_do(&server, "FLUSHALL");
+    ck_assert_int_eq(be_present(&here, 2, 2, "tom"), BUS_OK);
+    ck_assert_str_eq(id_of(&one), former);
+    ck_assert_int_eq(server_int(&server, "EXISTS parley:room:{general}:online"), 1);
+    UNTIL(loop, heard(&one, "identity one-"));
+    UNTIL(loop, server_int(&server, "EXISTS parley:room:{general}:online") == 0);
+    UNTIL(loop, heard(&two, "digest general ") && heard(&two, " 3:0\n"));
+    UNTIL(loop, server_int(&server, "EXISTS parley:reaping") == 0);
+    ck_assert_str_eq(server_text(&server, "KEYS *members*"), "");
+    ck_assert(!heard(&two, "-bob") && !heard(&two, "-tom")); /* they did not leave */
+    ck_assert_uint_eq(one.stats.ghosts + two.stats.ghosts, 0);
+}
+END_TEST
+
 START_TEST(what_was_left_half_reaped_is_finished_by_another)
 {
     server_do(&server, "HSET parley:reaping ghost-12345678 1");
@@ -289,6 +311,7 @@ int main(void)
     tcase_add_test(t, a_frozen_redis_makes_nobody_reap_anybody);
     tcase_add_loop_test(t, a_dead_gateways_members_leave_in_time, 0, 4);
     tcase_add_test(t, a_frozen_gateway_is_reaped_and_comes_back_as_another);
+    tcase_add_test(t, what_was_written_under_a_lost_id_goes_with_it);
     tcase_add_test(t, what_was_left_half_reaped_is_finished_by_another);
     tcase_add_test(t, the_background_check_tells_what_redis_holds);
     tcase_add_test(t, a_register_whose_gateway_is_gone_is_removed_a_lease_later);

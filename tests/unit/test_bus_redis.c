@@ -215,6 +215,8 @@ static const struct {
     P("log 0123456789abcdef 1\n{\0}"),
     P("log 0123456789abcdef 1\n{\t}"),
     P("log 0123456789abcdef 1\n{}\r"),
+    P("log 0123456789abcdef 1\n{\"a\":1"),
+    P("log 0123456789abcdef 1\n{} "),
     P("pres"),
     P("pres gw"),
     P("pres gw 1"),
@@ -259,7 +261,7 @@ static const struct {
 
 START_TEST(rubbish_on_a_channel_is_counted_and_goes_nowhere)
 {
-    char *huge = calloc(1, 10 << 20);
+    char *huge = calloc(1, 7 << 20);
     log_set_level(LOG_LEVEL_ERROR);
     place_open(&here, &one, "general");
     for (size_t i = 0; i < ARRAY_LEN(rubbish); i++) {
@@ -267,9 +269,9 @@ START_TEST(rubbish_on_a_channel_is_counted_and_goes_nowhere)
         UNTIL(loop, one.stats.dropped[DROP_BAD_PAYLOAD] >= i + 1 || one.heard_len > 0);
         ck_assert_msg(one.heard_len == 0, "%zu: %s", i, one.heard);
     }
-    memset(huge, 'x', 10 << 20);
+    memset(huge, 'x', 7 << 20);
     memcpy(huge, "log 0123456789abcdef 1\n{", 24);
-    publish_raw("parley:room:{general}", huge, 10 << 20);
+    publish_raw("parley:room:{general}", huge, 7 << 20);
     UNTIL(loop, one.stats.dropped[DROP_BAD_PAYLOAD] == ARRAY_LEN(rubbish) + 1);
     ck_assert_int_eq(say(&here, "bob", "", "still here", NULL), BUS_OK);
     UNTIL(loop, heard(&one, "still here"));
@@ -286,7 +288,7 @@ static uint32_t drawn(uint32_t *state)
 
 START_TEST(broken_payloads_of_all_kinds_crash_nothing)
 {
-    static const char batch[] = "log 0123456789abcdef 7\n{\"type\":\"chat\",\"offset\":7}\n{}";
+    static const char batch[] = "log 0123456789abcdef 7\n{\"text\":\"hi\"}\n{}";
     static const char *const good[] = {
         batch,
         "pres gw-12345678 3 2\n+bob\n-eve\n~joe\n*",
@@ -335,7 +337,7 @@ START_TEST(the_documented_redis_cli_line_publishes_with_an_offset)
     ck_assert_int_eq(say(&here, "bob", "", "first", NULL), BUS_OK);
     server_do(&server,
               "FCALL parley1_publish 2 parley:room:{general}:log parley:room:{general}:meta "
-              "parley:room:{general}   100 3600000 300000 0 "
+              "parley:room:{general}   100 3600000 300000 1 "
               "{\"room\":\"general\",\"from\":\"system\",\"text\":\"Hello\",\"ts\":1790000000}");
     UNTIL(loop, heard(&one, "log general 2+1 {\"type\":\"chat\",\"offset\":2,\"data\":{\"room\":"));
     UNTIL(loop, heard(&two, "log general 2+1 "));
@@ -382,6 +384,39 @@ START_TEST(a_full_redis_refuses_and_nothing_is_delivered)
     ck_assert(!heard(&two, "lost"));
     ck_assert(heard(&two, "log general 1+1"));
     ck_assert_uint_eq(one.stats.command_errors[COMMAND_PUBLISH], 1);
+}
+END_TEST
+
+START_TEST(what_was_said_can_be_read_while_redis_refuses_to_write)
+{
+    static const char *const refusals[][2] = {
+        {"CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0"},
+        {"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0"},
+    };
+    open_both();
+    ck_assert_int_eq(say(&here, "bob", "", "kept", NULL), BUS_OK);
+    for (size_t i = 0; i < ARRAY_LEN(refusals); i++) {
+        server_do(&server, refusals[i][0]);
+        ck_assert_int_eq(say(&here, "bob", "", "lost", NULL), BUS_UNAVAILABLE);
+        bus_read(one.bus, here.room, (struct str){here.state, BUS_EPOCH_LEN}, 1, 9, waiting(&w));
+        UNTIL(loop, w.times == 1);
+        ck_assert_int_eq(w.err, BUS_OK);
+        ck_assert_uint_eq(w.count, 1);
+        ck_assert(strstr(w.text, "kept") != NULL && !w.other_epoch);
+        server_do(&server, refusals[i][1]);
+    }
+}
+END_TEST
+
+START_TEST(a_read_tells_that_the_epoch_is_over)
+{
+    open_both();
+    ck_assert_int_eq(say(&here, "bob", "", "gone", NULL), BUS_OK);
+    server_do(&server, "DEL parley:room:{general}:meta");
+    bus_read(one.bus, here.room, (struct str){here.state, BUS_EPOCH_LEN}, 1, 9, waiting(&w));
+    UNTIL(loop, w.times == 1);
+    ck_assert_int_eq(w.err, BUS_OK);
+    ck_assert(w.count == 0 && w.other_epoch);
 }
 END_TEST
 
@@ -464,7 +499,11 @@ START_TEST(a_busy_redis_is_unavailable)
     }
     let_run(loop, 200);
     ck_assert_int_eq(say(&here, "bob", "", "lost", NULL), BUS_UNAVAILABLE);
+    UNTIL(loop, !ready(&one));
     server_do(&server, "SCRIPT KILL");
+    uint64_t over_ms = clock_now_ms();
+    UNTIL(loop, ready(&one)); /* whatever passes shows it: the renewal */
+    ck_assert_uint_lt(clock_now_ms() - over_ms, 2000);
     UNTIL(loop, say(&here, "bob", "", "kept", NULL) == BUS_OK);
     UNTIL(loop, heard(&two, "kept"));
     ck_assert(!heard(&two, "lost"));
@@ -554,6 +593,35 @@ START_TEST(a_killed_subscriber_comes_back_and_tells_the_state)
     UNTIL(loop, ready(&one));
     ck_assert_uint_eq(one.stats.reconnects[LINK_SUBSCRIBE], 1);
     ck_assert(!heard(&one, "identity"));
+}
+END_TEST
+
+START_TEST(what_was_denied_counts_until_it_passes)
+{
+    open_both();
+    server_do(&server, "ACL SETUSER default -fcall");
+    ck_assert_int_eq(say(&here, "bob", "", "lost", NULL), BUS_UNAVAILABLE);
+    ck_assert(!ready(&one));
+    let_run(loop, 1200); /* other commands pass, and show nothing */
+    ck_assert(!ready(&one));
+    server_do(&server, "ACL SETUSER default +fcall");
+    ck_assert_int_eq(say(&here, "bob", "", "kept", NULL), BUS_OK);
+    ck_assert(ready(&one));
+}
+END_TEST
+
+/* Else an outage of a few seconds is followed by a few more, in which the last beat is too old. */
+START_TEST(a_beat_follows_at_once_when_a_link_is_back)
+{
+    static const char *const kinds[] = {"CLIENT KILL TYPE pubsub", "CLIENT KILL TYPE normal"};
+    const uint64_t *beats = &one.stats.relay_latency.count;
+    one.config.redis.tick_ms = 60000; /* no other beat */
+    let_run(loop, 600);
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        uint64_t before = *beats;
+        server_do(&server, kinds[i]);
+        UNTIL(loop, *beats > before);
+    }
 }
 END_TEST
 
@@ -791,6 +859,8 @@ int main(void)
     tcase_add_test(t, a_forged_beat_proves_nothing);
     tcase_add_test(t, foreign_fields_among_the_registers_are_left_out);
     tcase_add_test(t, a_full_redis_refuses_and_nothing_is_delivered);
+    tcase_add_test(t, what_was_said_can_be_read_while_redis_refuses_to_write);
+    tcase_add_test(t, a_read_tells_that_the_epoch_is_over);
     tcase_add_test(t, a_full_redis_for_a_while_reaps_nobody);
     tcase_add_test(t, a_redis_that_became_a_replica_is_left_and_comes_back_as_another);
     tcase_add_test(t, the_requests_that_wait_are_bounded);
@@ -800,6 +870,8 @@ int main(void)
     tcase_add_test(t, a_strange_library_of_our_name_ends_in_a_refusal);
     tcase_add_test(t, the_publish_buffer_is_bounded);
     tcase_add_test(t, a_killed_subscriber_comes_back_and_tells_the_state);
+    tcase_add_test(t, what_was_denied_counts_until_it_passes);
+    tcase_add_test(t, a_beat_follows_at_once_when_a_link_is_back);
     tcase_add_test(t, a_killed_command_link_loses_no_idempotent_call);
     tcase_add_test(t, a_restarted_redis_begins_a_new_epoch_and_asks_for_all_registers);
     tcase_add_test(t, calls_wait_for_a_short_outage);

@@ -66,6 +66,18 @@ START_TEST(more_connections_than_open_files_are_refused)
 }
 END_TEST
 
+START_TEST(a_memory_limit_that_no_gateway_fits_in_is_refused)
+{
+    setup();
+    ck_assert(load("[server]\nmemory_max=0\n"));
+    ck_assert(load("[server]\nmemory_max=16m\n"));
+    ck_assert(!load("[server]\nmemory_max=64\n"));
+    expect_lines("parley.conf:2:12: server.memory_max=64 is less than a gateway needs by itself; "
+                 "at least 16m, or 0 for no limit\n");
+    teardown();
+}
+END_TEST
+
 START_TEST(an_origin_of_everybody_is_a_warning)
 {
     setup();
@@ -285,7 +297,8 @@ END_TEST
 
 UNIT_MAIN("config_source", settings_that_contradict_each_other_are_refused,
           a_contradiction_with_a_bad_value_is_not_reported_twice,
-          more_connections_than_open_files_are_refused, an_origin_of_everybody_is_a_warning,
+          more_connections_than_open_files_are_refused,
+          a_memory_limit_that_no_gateway_fits_in_is_refused, an_origin_of_everybody_is_a_warning,
           a_flag_beats_the_environment_which_beats_the_file, a_higher_source_replaces_a_whole_list,
           the_last_of_two_equal_flags_counts, flags_are_checked_like_the_file,
           unknown_variables_are_warnings_and_service_links_are_not_ours,

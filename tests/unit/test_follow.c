@@ -241,6 +241,22 @@ START_TEST(a_read_that_fails_is_asked_again_after_the_room_was_synced)
 }
 END_TEST
 
+START_TEST(a_hole_of_an_epoch_that_is_over_is_told_as_the_reset_only)
+{
+    start_live();
+    log_lines('a', 8, 8);
+    const struct bus_result over = {.first = 6, .other_epoch = true};
+    fake_bus_done(fake_bus_asked("read general a 6..7"), &over);
+    fake_bus_asked("sync general");
+    expect_noted(" idle");
+    synced('b', 8);
+    expect_noted(" state8 reset(0..8 b@8) live");
+    log_lines('b', 9, 9);
+    expect_noted(" b9@9");
+    end();
+}
+END_TEST
+
 START_TEST(a_lost_link_is_followed_by_a_fill_of_what_was_missed)
 {
     start_live();
@@ -537,6 +553,7 @@ UNIT_MAIN("follow", an_opened_room_goes_on_from_the_state_it_was_told,
           what_the_history_does_not_have_any_more_is_told_as_a_gap,
           a_read_that_is_refused_ends_in_a_gap,
           a_read_that_fails_is_asked_again_after_the_room_was_synced,
+          a_hole_of_an_epoch_that_is_over_is_told_as_the_reset_only,
           a_lost_link_is_followed_by_a_fill_of_what_was_missed,
           what_was_held_when_the_link_was_lost_is_not_trusted,
           a_lost_link_during_which_nothing_was_said_costs_no_read,

@@ -196,9 +196,26 @@ START_TEST(a_gateway_that_drains_or_is_full_says_come_back)
     ck_assert(!handshake_check(&r, &door, &why));
     ck_assert_uint_eq(why.status, 503);
     ck_assert_str_eq(why.code, "full");
+    ck_assert_uint_eq(why.spread_s, HANDSHAKE_SPREAD_S);
+    door.full = false;
+    door.no_memory = true;
+    door.crowded = true;
+    ck_assert(!handshake_check(&r, &door, &why));
+    ck_assert_str_eq(why.code, "no_memory");
+    ck_assert_uint_eq(why.status, 503);
+    door.no_memory = false;
+    ck_assert(!handshake_check(&r, &door, &why));
+    ck_assert_str_eq(why.code, "too_many");
+    ck_assert_uint_eq(why.status, 503);
+    ck_assert(!handshake_is_open(&door, &why));
+    ck_assert_str_eq(why.code, "too_many");
     /* Whoever may not come in at all is not asked to come back. */
     put(&r, FIELD_ORIGIN, "http://evil.example");
-    ck_assert_uint_eq(upgrade_status(&r, &door), 403);
+    ck_assert(!handshake_check(&r, &door, &why));
+    ck_assert_uint_eq(why.status, 403);
+    ck_assert_uint_eq(why.spread_s, 0);
+    door.crowded = false;
+    ck_assert(handshake_is_open(&door, &why));
 }
 END_TEST
 

@@ -14,16 +14,23 @@
     "aaaaaaaaaaaaaaaa\",\"offset\":" #offset "}}}"
 #define HISTORY(count) \
     "{\"type\":\"join\",\"data\":{\"room\":\"general\",\"user\":\"bob\",\"history\":" #count "}}"
-#define WELCOME(offset, recovered)                                                          \
+#define EPOCH_A "aaaaaaaaaaaaaaaa"
+#define EPOCH_B "bbbbbbbbbbbbbbbb"
+#define WELCOME(offset, recovered) WELCOME_IN(EPOCH_A, #offset, #recovered)
+#define WELCOME_IN(epoch, offset, recovered)                                                \
     "\n{\"type\":\"welcome\",\"data\":{\"room\":\"general\",\"user\":\"bob\",\"online\":2," \
-    "\"epoch\":\"aaaaaaaaaaaaaaaa\",\"offset\":" #offset ",\"recovered\":" #recovered       \
+    "\"epoch\":\"" epoch "\",\"offset\":" offset ",\"recovered\":" recovered                \
     ",\"heartbeat\":25,\"connection\":\"2\",\"gateway\":\"gw-1\"}}"
 #define GAP(from, to)                                                                    \
     "\n{\"type\":\"gap\",\"data\":{\"room\":\"general\",\"epoch\":\"aaaaaaaaaaaaaaaa\"," \
     "\"from\":" #from ",\"to\":" #to ",\"why\":\"history\"}}"
 
-#define RESET(to)                                                                        \
-    "\n{\"type\":\"gap\",\"data\":{\"room\":\"general\",\"epoch\":\"aaaaaaaaaaaaaaaa\"," \
+#define UNAVAILABLE                                                                           \
+    "\n{\"type\":\"error\",\"data\":{\"code\":\"unavailable\",\"message\":\"the message bus " \
+    "cannot be reached; nothing was done\",\"retry_after\":1000}}"
+#define RESET(to) RESET_TO(EPOCH_A, to)
+#define RESET_TO(epoch, to)                                                       \
+    "\n{\"type\":\"gap\",\"data\":{\"room\":\"general\",\"epoch\":\"" epoch "\"," \
     "\"from\":0,\"to\":" #to ",\"why\":\"reset\"}}"
 
 static struct world world;
@@ -138,13 +145,13 @@ START_TEST(what_is_not_kept_any_more_is_a_gap_and_the_rest_follows)
 }
 END_TEST
 
-START_TEST(when_nothing_is_kept_or_the_read_fails_all_of_it_is_a_gap)
+START_TEST(when_nothing_is_kept_or_the_read_is_refused_all_of_it_is_a_gap)
 {
-    for (unsigned fails = 0; fails < 2; fails++) {
+    for (unsigned refused = 0; refused < 2; refused++) {
         start(SINCE(1));
         struct bus_call *read = fake_bus_asked("read general a 2..5");
-        if (fails) {
-            fake_bus_fail(read, BUS_UNAVAILABLE);
+        if (refused) {
+            fake_bus_fail(read, BUS_REFUSED);
         } else {
             answer(read, 6, 5);
         }
@@ -152,6 +159,91 @@ START_TEST(when_nothing_is_kept_or_the_read_fails_all_of_it_is_a_gap)
         ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false) GAP(2, 5) "\n6");
         end();
     }
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_for_now_is_no_gap_but_unavailable)
+{
+    start(SINCE(2));
+    fake_bus_fail(fake_bus_asked("read general a 3..5"), BUS_UNAVAILABLE);
+    ck_assert_str_eq(fake_ws_heard(bob), UNAVAILABLE);
+    ck_assert_uint_eq(world.stats.memberships, 1);
+    world_log("general", 'a', 6, 6);
+    ck_assert_str_eq(fake_ws_heard(bob), "");
+    fake_ws_say(bob, SINCE(2));
+    answer(fake_bus_asked("read general a 3..6"), 3, 6);
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(6, true) "\nm3\nm4\nm5\nm6");
+    end();
+}
+END_TEST
+
+START_TEST(a_refused_join_takes_nothing_from_another_of_the_same_room)
+{
+    start(SINCE(2));
+    struct bus_call *first = fake_bus_asked("read general a 3..5");
+    fake_ws_say(bob, SINCE(4));
+    struct bus_call *second = fake_bus_asked("read general a 5..5");
+    fake_bus_fail(first, BUS_UNAVAILABLE);
+    ck_assert_uint_eq(world.stats.memberships, 2);
+    fake_bus_fail(second, BUS_UNAVAILABLE);
+    ck_assert_str_eq(fake_ws_heard(bob), UNAVAILABLE UNAVAILABLE);
+    ck_assert_uint_eq(world.stats.memberships, 1);
+    fake_ws_say(bob, SINCE(2));
+    first = fake_bus_asked("read general a 3..5");
+    fake_ws_say(bob, SINCE(5)); /* it misses nothing: welcome at once */
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, true));
+    fake_bus_fail(first, BUS_UNAVAILABLE);
+    ck_assert_str_eq(fake_ws_heard(bob), UNAVAILABLE);
+    world_log("general", 'a', 6, 6);
+    ck_assert_str_eq(fake_ws_heard(bob), "\n6");
+    ck_assert_uint_eq(world.stats.memberships, 2);
+    end();
+}
+END_TEST
+
+START_TEST(a_later_page_that_cannot_be_read_is_asked_for_again)
+{
+    start(SINCE(2));
+    answer(fake_bus_asked("read general a 3..5"), 3, 4);
+    fake_bus_fail(fake_bus_asked("read general a 5..5"), BUS_UNAVAILABLE);
+    world_log("general", 'a', 6, 6);
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, true) "\nm3\nm4");
+    fake_time_pass(1000);
+    fake_bus_fail(fake_bus_asked_like("presence general"), BUS_OK);
+    answer(fake_bus_asked("read general a 5..5"), 5, 5);
+    ck_assert(strncmp(fake_ws_heard(bob), "\nm5\n6", 5) == 0);
+    end();
+}
+END_TEST
+
+START_TEST(an_epoch_that_is_over_is_told_as_the_reset_only)
+{
+    start(SINCE(2));
+    const struct bus_result over = {.first = 3, .other_epoch = true};
+    fake_bus_done(fake_bus_asked("read general a 3..5"), &over);
+    fake_bus_asked("sync general");
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false));
+    const struct bus_room_state state = {.position = fake_position('b', 7)};
+    fake_bus_events()->on_synced(fake_bus_room("general"), &state);
+    ck_assert_str_eq(fake_ws_heard(bob), RESET_TO(EPOCH_B, 7));
+    end();
+}
+END_TEST
+
+START_TEST(a_second_join_before_the_reset_was_sent_is_of_the_epoch_before)
+{
+    start(SINCE(2));
+    struct bus_call *first = fake_bus_asked("read general a 3..5");
+    world_log("general", 'a', 6, 6); /* waits for what is read */
+    const struct bus_room_state state = {.position = fake_position('b', 7)};
+    fake_bus_events()->on_synced(fake_bus_room("general"), &state);
+    fake_ws_say(bob, SINCE(5));
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, true));
+    answer(first, 3, 5);
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, true) "\nm3\nm4\nm5\n6" RESET_TO(EPOCH_B, 7));
+    fake_ws_say(bob, SINCE(5));
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME_IN(EPOCH_B, "7", "false") RESET_TO(EPOCH_B, 7));
+    end();
 }
 END_TEST
 
@@ -213,17 +305,14 @@ START_TEST(a_second_join_of_the_room_meanwhile_repeats_nothing_live)
 }
 END_TEST
 
-START_TEST(while_the_link_is_away_a_replay_under_way_ends_as_a_gap)
+START_TEST(while_the_link_is_away_a_replay_that_did_not_begin_is_unavailable)
 {
     start(SINCE(2));
     struct bus_call *read = fake_bus_asked("read general a 3..5");
     fake_bus_events()->on_lost(fake_bus_room("general"));
     fake_bus_fail(read, BUS_UNAVAILABLE);
-    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false) GAP(3, 5));
-    const struct bus_room_state state = {.position = fake_position('a', 5)};
-    fake_bus_events()->on_synced(fake_bus_room("general"), &state);
-    world_log("general", 'a', 6, 6);
-    ck_assert_str_eq(fake_ws_heard(bob), "\n6");
+    ck_assert_str_eq(fake_ws_heard(bob), UNAVAILABLE);
+    ck_assert_uint_eq(world.stats.memberships, 1);
     end();
 }
 END_TEST
@@ -234,9 +323,14 @@ UNIT_MAIN("join", what_was_missed_comes_between_the_welcome_and_live_messages,
           a_place_that_does_not_exist_is_told_as_a_reset_after_one_look,
           a_large_page_is_handed_on_in_portions_under_the_hard_limit,
           what_is_not_kept_any_more_is_a_gap_and_the_rest_follows,
-          when_nothing_is_kept_or_the_read_fails_all_of_it_is_a_gap,
+          when_nothing_is_kept_or_the_read_is_refused_all_of_it_is_a_gap,
+          what_cannot_be_read_for_now_is_no_gap_but_unavailable,
+          a_refused_join_takes_nothing_from_another_of_the_same_room,
+          a_later_page_that_cannot_be_read_is_asked_for_again,
+          an_epoch_that_is_over_is_told_as_the_reset_only,
+          a_second_join_before_the_reset_was_sent_is_of_the_epoch_before,
           history_gives_the_newest_and_tells_no_gap,
           who_leaves_while_it_is_read_hears_nothing_more_of_the_room,
           a_connection_may_end_while_it_is_read,
           a_second_join_of_the_room_meanwhile_repeats_nothing_live,
-          while_the_link_is_away_a_replay_under_way_ends_as_a_gap)
+          while_the_link_is_away_a_replay_that_did_not_begin_is_unavailable)

@@ -10,7 +10,7 @@
 /* The file's hash, for the number in its names. Whoever changes the file takes the next number, and
  * then the new hash. While no release has the number, only the hash changes. */
 #define NUMBER "parley1"
-#define SHA256 "4f9d19866bb272533ee1aff316669de40de4f7245b09e1b3163c431a2826880b"
+#define SHA256 "1214b06e4732e282298edae4dfaddd47cc7f0f3ce3aa925d496cbf55a3c5b65c"
 
 static struct server server;
 
@@ -18,6 +18,10 @@ static struct server server;
 #define PUBLISH_TO(log, meta) \
     "FCALL parley1_publish 2 " log " " meta " " ROOM " run1 aaaaaaaaaaaaaaaa "
 #define PUBLISH PUBLISH_TO(ROOM ":log", ROOM ":meta")
+#define KEYED \
+    "FCALL parley1_publish 3 " ROOM ":log " ROOM ":meta key " ROOM " run1 aaaaaaaaaaaaaaaa "
+#define READ(ttl, range) \
+    "FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 " ttl " aaaaaaaaaaaaaaaa " range
 
 static void setup(void)
 {
@@ -53,11 +57,37 @@ START_TEST(the_number_is_pinned_to_the_hash_of_the_code)
 }
 END_TEST
 
+static redisContext *listen_to(const char *channel)
+{
+    redisContext *c = redisConnectUnix(server.url + strlen("unix://"));
+    freeReplyObject(redisCommand(c, "SUBSCRIBE %s", channel));
+    return c;
+}
+
+/* The payloads since c began to listen. */
+static const char *next_payload(redisContext *c)
+{
+    static char text[256];
+    redisReply *reply;
+    ck_assert_int_eq(redisGetReply(c, (void **)&reply), REDIS_OK);
+    snprintf(text, sizeof(text), "%s", reply->element[2]->str);
+    freeReplyObject(reply);
+    return text;
+}
+
 START_TEST(a_publish_numbers_logs_and_relays)
 {
-    same_text(PUBLISH "10 1000 1000 0 {} 0 {\"a\":1}", "aaaaaaaaaaaaaaaa 1 ");
+    static const char text[] = "log aaaaaaaaaaaaaaaa 1\n{}\n{\"a\":1}";
+    redisContext *listener = listen_to(ROOM);
+    server_do(&server, PUBLISH "10 1000 1000 2 {}\n{\"a\":1}");
+    ck_assert_str_eq(next_payload(listener), text);
+    redisFree(listener);
     same_text("HMGET " ROOM ":meta epoch offset fence", "aaaaaaaaaaaaaaaa 2 run1 ");
-    ck_assert_int_eq(server_int(&server, "XLEN " ROOM ":log"), 2);
+    redisReply *log = server_ask(&server, "XRANGE " ROOM ":log - +");
+    ck_assert_uint_eq(log->elements, 1); /* one entry: a batch, the very text that was published */
+    ck_assert_str_eq(log->element[0]->element[0]->str, "2-0");
+    ck_assert_str_eq(log->element[0]->element[1]->element[1]->str, text);
+    freeReplyObject(log);
     ck_assert_int_gt(server_int(&server, "PTTL " ROOM ":log"), 0);
 }
 END_TEST
@@ -66,18 +96,19 @@ START_TEST(offsets_pass_the_point_where_lua_writes_exponents)
 {
     server_do(&server,
               "HSET " ROOM ":meta epoch bbbbbbbbbbbbbbbb offset 999999999999999 fence run1");
-    same_text(PUBLISH "10 1000 1000 0 {}", "bbbbbbbbbbbbbbbb 1000000000000000 ");
+    same_text(PUBLISH "10 1000 1000 1 {}", "bbbbbbbbbbbbbbbb 1000000000000000 ");
     same_text("HGET " ROOM ":meta offset", "1000000000000000 ");
-    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 x 1000 1000 bbbbbbbbbbbbbbbb "
+    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 1000 bbbbbbbbbbbbbbbb "
               "1000000000000000 1000000000000000 5",
-              "bbbbbbbbbbbbbbbb 1000000000000000 1000000000000000 "
-              "{\"type\":\"chat\",\"offset\":1000000000000000,\"data\":{}} ");
+              "1 log bbbbbbbbbbbbbbbb 1000000000000000\n{} ");
 }
 END_TEST
 
 START_TEST(another_run_of_redis_is_a_new_epoch_that_goes_on_from_the_log)
 {
-    server_do(&server, PUBLISH "10 1000000 1000 0 {} 0 {} 0 {}");
+    server_do(&server, PUBLISH "10 1000000 1000 1 {}");
+    server_do(&server, PUBLISH "10 1000000 1000 1 {}");
+    server_do(&server, PUBLISH "10 1000000 1000 1 {}");
     same_text("FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
               ":online run2 cccccccccccccccc 1 1",
               "cccccccccccccccc 3 ");
@@ -86,7 +117,7 @@ START_TEST(another_run_of_redis_is_a_new_epoch_that_goes_on_from_the_log)
               "cccccccccccccccc 3 ");
     server_do(&server, "DEL " ROOM ":meta");
     same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
-              " run2 eeeeeeeeeeeeeeee 10 1000000 1 0 {}",
+              " run2 eeeeeeeeeeeeeeee 10 1000000 1 1 {}",
               "eeeeeeeeeeeeeeee 4 ");
     server_do(&server, "XTRIM " ROOM ":log MAXLEN 0"); /* the ids that were there count as well */
     server_do(&server, "DEL " ROOM ":meta");
@@ -100,8 +131,8 @@ START_TEST(a_gateway_that_knows_an_older_fence_changes_nothing)
 {
     char epoch[17];
     server_do(&server, "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
-                       "  aaaaaaaaaaaaaaaa 10 1000 1000 0 {}"); /* this Redis's own fence */
-    same_text(PUBLISH "10 1000000 1 0 {}", "aaaaaaaaaaaaaaaa 2 ");
+                       "  aaaaaaaaaaaaaaaa 10 1000 1000 1 {}"); /* this Redis's own fence */
+    same_text(PUBLISH "10 1000000 1 1 {}", "aaaaaaaaaaaaaaaa 2 ");
     same_text("FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
               ":online run2 cccccccccccccccc 1 1",
               "aaaaaaaaaaaaaaaa 2 ");
@@ -111,16 +142,16 @@ START_TEST(a_gateway_that_knows_an_older_fence_changes_nothing)
              server_text(&server, "FCALL parley1_room 3 " ROOM ":meta " ROOM ":log " ROOM
                                   ":online run2 cccccccccccccccc 1 1"));
     ck_assert_str_eq(epoch, "cccccccccccccccc");
-    same_text(PUBLISH "10 1000000 1 0 {}", "cccccccccccccccc 3 ");
+    same_text(PUBLISH "10 1000000 1 1 {}", "cccccccccccccccc 3 ");
 }
 END_TEST
 
 START_TEST(a_log_that_somebody_wrote_into_begins_a_new_epoch)
 {
-    server_do(&server, PUBLISH "10 1000000 1000 0 {}");
+    server_do(&server, PUBLISH "10 1000000 1000 1 {}");
     server_do(&server, "XADD " ROOM ":log 50-3 m rubbish");
     same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
-              " run1 bbbbbbbbbbbbbbbb 10 1000000 1 0 {} 0 {}",
+              " run1 bbbbbbbbbbbbbbbb 10 1000000 1 1 {}",
               "bbbbbbbbbbbbbbbb 51 ");
 }
 END_TEST
@@ -128,11 +159,11 @@ END_TEST
 START_TEST(an_outsider_needs_no_fence_and_no_epoch)
 {
     const char *epoch = server_text(&server, "FCALL parley1_publish 2 " ROOM ":log " ROOM
-                                             ":meta " ROOM "   10 1000 1000 0 {}");
+                                             ":meta " ROOM "   10 1000 1000 1 {}");
     ck_assert_uint_eq(strspn(epoch, "0123456789abcdef"), 16);
     ck_assert_ptr_nonnull(strstr(epoch, " 1 "));
     server_do(&server, "HSET " ROOM ":meta epoch bbbbbbbbbbbbbbbb fence run9");
-    same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 {}",
+    same_text("FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 1 {}",
               "bbbbbbbbbbbbbbbb 2 ");
 }
 END_TEST
@@ -140,10 +171,12 @@ END_TEST
 START_TEST(keys_are_found_again_in_and_between_batches)
 {
     const char *words = "FCALL parley1_publish 4 " ROOM ":log " ROOM ":meta k1 k1 " ROOM
-                        " run1 aaaaaaaaaaaaaaaa 10 1000 1000 3 {} 4 {} 0 {}";
+                        " run1 aaaaaaaaaaaaaaaa 10 1000 1000 3 {\"n\":1}\n{\"n\":2}\n{} 1 2";
     same_text(words, "aaaaaaaaaaaaaaaa 1 2 aaaaaaaaaaaaaaaa 1 ");
     same_text(words, "aaaaaaaaaaaaaaaa 3 1 aaaaaaaaaaaaaaaa 1 2 aaaaaaaaaaaaaaaa 1 ");
     ck_assert_int_gt(server_int(&server, "PTTL k1"), 0);
+    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 0 aaaaaaaaaaaaaaaa 1 9 10",
+              "1 log aaaaaaaaaaaaaaaa 1\n{\"n\":1}\n{} log aaaaaaaaaaaaaaaa 3\n{} ");
 }
 END_TEST
 
@@ -152,11 +185,120 @@ START_TEST(old_messages_are_not_read)
     server_do(&server, "HSET " ROOM ":meta epoch aaaaaaaaaaaaaaaa offset 2 fence run1");
     server_do(&server, "XADD " ROOM ":log 1-0 m old t 1000");
     server_do(&server, "XADD " ROOM ":log 2-0 m ageless");
-    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM
-              ":log run1 x 3600000 1 aaaaaaaaaaaaaaaa 1 9 10",
-              "aaaaaaaaaaaaaaaa 2 2 ageless ");
-    same_text("FCALL parley1_read 2 " ROOM ":meta " ROOM ":log run1 x 0 1 aaaaaaaaaaaaaaaa 1 9 10",
-              "aaaaaaaaaaaaaaaa 2 1 old 2 ageless ");
+    same_text(READ("3600000", "1 9 10"), "1 ageless ");
+    same_text(READ("0", "1 9 10"), "1 old ageless ");
+}
+END_TEST
+
+/* Batches 1-3, 4, 5-9. */
+START_TEST(a_read_gets_the_batches_that_hold_what_it_asks_for)
+{
+#define B1 "log aaaaaaaaaaaaaaaa 1\n{}\n{}\n{} "
+#define B4 "log aaaaaaaaaaaaaaaa 4\n{} "
+#define B5 "log aaaaaaaaaaaaaaaa 5\n{}\n{}\n{}\n{}\n{} "
+    server_do(&server, PUBLISH "100 1000000 1000 3 {}\n{}\n{}");
+    server_do(&server, PUBLISH "100 1000000 1000 1 {}");
+    server_do(&server, PUBLISH "100 1000000 1000 5 {}\n{}\n{}\n{}\n{}");
+    same_text(READ("0", "1 9 10"), "1 " B1 B4 B5);
+    same_text(READ("0", "2 2 10"), "1 " B1);
+    same_text(READ("0", "3 4 10"), "1 " B1 B4);
+    same_text(READ("0", "3 5 10"), "1 " B1 B4 B5);
+    same_text(READ("0", "4 4 10"), "1 " B4);
+    same_text(READ("0", "6 7 10"), "1 " B5);
+    same_text(READ("0", "9 99 10"), "1 " B5);
+    same_text(READ("0", "10 99 10"), "1 ");
+    same_text(READ("0", "1 9 1"), "1 " B1 B4); /* from the end of the first on, one and not less */
+    same_text(READ("0", "1 9 0"), "1 ");
+    server_do(&server, "XDEL " ROOM ":log 4-0");
+    same_text(READ("0", "3 5 10"), "1 " B1 B5);
+}
+END_TEST
+
+START_TEST(a_log_keeps_as_many_messages_as_it_should_and_not_many_more)
+{
+    enum { SIZE = 20, BATCH = 3, TIMES = 200, LINE = 1000 };
+    static char words[4 * LINE + 256];
+    static char line[LINE + 1];
+    memset(line, '~', LINE);
+    for (int i = 1; i <= TIMES; i++) {
+        snprintf(words, sizeof(words),
+                 PUBLISH "%d 1000000 1000 3 {\"a\":\"%s\"}\n{\"b\":\"%s\"}\n{\"c\":\"%s\"}", SIZE,
+                 line, line, line);
+        server_do(&server, words);
+        int wanted = i * BATCH < SIZE ? i : SIZE / BATCH;
+        long long entries = server_int(&server, "XLEN " ROOM ":log");
+        ck_assert_int_ge(entries, wanted);
+        ck_assert_int_le(entries * BATCH, 2 * SIZE);
+    }
+    redisReply *log = server_ask(&server, "XRANGE " ROOM ":log - + COUNT 1");
+    long long first_end = strtoll(log->element[0]->element[0]->str, NULL, 10);
+    ck_assert_int_le(first_end - BATCH + 1, TIMES * BATCH - SIZE + 1);
+    freeReplyObject(log);
+}
+END_TEST
+
+/* How long a key lives, in seconds rounded up; -1: for ever. */
+static long long life(const char *key)
+{
+    char words[64];
+    snprintf(words, sizeof(words), "PTTL %s", key);
+    long long ms = server_int(&server, words);
+    return ms < 0 ? ms : (ms + 999) / 1000;
+}
+
+START_TEST(a_log_lives_as_long_as_its_newest_message_should_and_a_minute)
+{
+    server_do(&server, PUBLISH "10 3600000 1000 1 {}");
+    long long log = life(ROOM ":log");
+    ck_assert(log >= 3600 && log <= 3661);
+    server_do(&server, "PEXPIRE " ROOM ":log 3650000"); /* is left, as there is time enough */
+    server_do(&server, PUBLISH "10 3600000 1000 1 {}");
+    ck_assert_int_le(life(ROOM ":log"), 3650);
+    server_do(&server, "HINCRBY " ROOM ":meta expiry -70"); /* as if that much time had passed */
+    server_do(&server, "PEXPIRE " ROOM ":meta 5000");
+    server_do(&server, PUBLISH "10 3600000 1000 1 {}");
+    ck_assert_int_gt(life(ROOM ":log"), 3650);
+    ck_assert_int_ge(life(ROOM ":meta"), 7200);
+    server_do(&server, "DEL " ROOM ":log"); /* a new log knows nothing of that */
+    server_do(&server, PUBLISH "10 3600000 1000 1 {}");
+    ck_assert_int_ge(life(ROOM ":log"), 3600);
+}
+END_TEST
+
+START_TEST(a_log_lives_as_its_room_s_policy_says_now)
+{
+    server_do(&server, PUBLISH "10 3600000 1000 1 {}");
+    server_do(&server, PUBLISH "10 60000 1000 1 {}"); /* shorter */
+    long long log = life(ROOM ":log");
+    ck_assert(log >= 60 && log <= 68);
+    server_do(&server, PUBLISH "10 7200000 1000 1 {}"); /* longer */
+    log = life(ROOM ":log");
+    ck_assert(log >= 7200 && log <= 7261);
+    server_do(&server, PUBLISH "10 5000 1000 1 {}"); /* so short that it is exact */
+    ck_assert_int_le(life(ROOM ":log"), 5);
+    server_do(&server, PUBLISH "10 0 1000 1 {}"); /* for ever */
+    ck_assert_int_eq(life(ROOM ":log"), -1);
+    ck_assert_int_eq(life(ROOM ":meta"), -1);
+    server_do(&server, PUBLISH "10 60000 1000 1 {}");
+    ck_assert_int_le(life(ROOM ":log"), 68);
+    ck_assert_int_eq(life(ROOM ":meta"), -1); /* has members, for all that a publish knows */
+    server_do(&server, PUBLISH "0 0 1000 1 {}");
+    ck_assert_int_eq(server_int(&server, "EXISTS " ROOM ":meta"), 1);
+}
+END_TEST
+
+START_TEST(a_read_begins_no_epoch_and_writes_nothing)
+{
+    server_do(&server, PUBLISH "10 1000000 1000 2 {}\n{}");
+    same_text("FCALL_RO parley1_read 2 " ROOM ":meta " ROOM ":log run1 0 bbbbbbbbbbbbbbbb 1 9 10",
+              "0 ");
+    same_text("FCALL_RO parley1_read 2 " ROOM ":meta " ROOM ":log run2 0 aaaaaaaaaaaaaaaa 1 9 10",
+              "0 ");
+    same_text("HMGET " ROOM ":meta epoch offset fence", "aaaaaaaaaaaaaaaa 2 run1 ");
+    server_do(&server, "DEL " ROOM ":meta");
+    same_text("FCALL_RO parley1_read 2 " ROOM ":meta " ROOM ":log run1 0 aaaaaaaaaaaaaaaa 1 9 10",
+              "0 ");
+    ck_assert_int_eq(server_int(&server, "EXISTS " ROOM ":meta"), 0);
 }
 END_TEST
 
@@ -198,21 +340,9 @@ START_TEST(a_crowd_is_registered_and_reaped_with_fifty_names)
 }
 END_TEST
 
-/* The payloads on ROOM since the subscription of c, without those of its beginning. */
-static const char *next_payload(redisContext *c)
-{
-    static char text[256];
-    redisReply *reply;
-    ck_assert_int_eq(redisGetReply(c, (void **)&reply), REDIS_OK);
-    snprintf(text, sizeof(text), "%s", reply->element[2]->str);
-    freeReplyObject(reply);
-    return text;
-}
-
 START_TEST(whoever_only_changes_his_id_is_not_told_to_leave)
 {
-    redisContext *c = redisConnectUnix(server.url + strlen("unix://"));
-    freeReplyObject(redisCommand(c, "SUBSCRIBE ch"));
+    redisContext *c = listen_to("ch");
     for (int own = 0; own <= 1; own++) {
         char words[128];
         server_do(&server, "FCALL parley1_presence 3 o m " ROOM ":meta ch gw 1 1 1 9 9  c bob");
@@ -245,21 +375,28 @@ END_TEST
 
 static const char *const bad_calls[] = {
     PUBLISH "10 1000 1000",
-    PUBLISH "10 1000 1000 0",
-    PUBLISH "10 1000 1000 0 {} 0",
-    PUBLISH "x 1000 1000 0 {}",
-    PUBLISH "10 -1 1000 0 {}",
-    PUBLISH "10 1000 1.5 0 {}",
-    PUBLISH "10 1000 1000 1 {}",
-    PUBLISH "10 1000 1000 3 {}",
+    PUBLISH "10 1000 1000 1",
+    PUBLISH "10 1000 1000 1 {} 1",
+    PUBLISH "x 1000 1000 1 {}",
+    PUBLISH "10 -1 1000 1 {}",
+    PUBLISH "10 1000 1.5 1 {}",
+    PUBLISH "10 1000 1000 0 {}",
+    PUBLISH "10 1000 1000 -1 {}",
     PUBLISH "10 1000 1000 x {}",
-    PUBLISH "10 1000 1000 0 {\n}",
-    PUBLISH "nan 1 1 0 {}",
-    PUBLISH "inf 1 1 0 {}",
-    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 nonsense",
-    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 0 []",
+    PUBLISH "nan 1 1 1 {}",
+    PUBLISH "inf 1 1 1 {}",
+    KEYED "10 1000 1000 1 {}",
+    KEYED "10 1000 1000 1 {} 0",
+    KEYED "10 1000 1000 1 {} 2",
+    KEYED "10 1000 1000 1 {} x",
+    KEYED "10 1000 1000 1 {} 1 1",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 1 {}\n{}",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 2 {}",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 2 {}\n",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 1 nonsense",
+    "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM "   10 1000 1000 1 []",
     "FCALL parley1_publish 2 " ROOM ":log " ROOM ":meta " ROOM
-    "   10 1000 1000 0 {\"a\":\"\x7f\x01\"}",
+    "   10 1000 1000 1 {\"a\":\"\x7f\x01\"}",
     "FCALL parley1_presence 3 o m x ch gw x 1 0 1 1 ",
     "FCALL parley1_presence 3 o m x ch gw 1 -1 0 1 1 ",
     "FCALL parley1_presence 3 o m x ch gw 1 1 0 1 1  c1",
@@ -269,15 +406,15 @@ static const char *const bad_calls[] = {
 static const struct {
     const char *key, *words;
 } plants[] = {
-    {"log", PUBLISH_TO("log", "meta") "10 1000 1000 0 {} 0 {}"},
-    {"meta", PUBLISH_TO("log", "meta") "10 1000 1000 0 {}"},
+    {"log", PUBLISH_TO("log", "meta") "10 1000 1000 1 {}"},
+    {"meta", PUBLISH_TO("log", "meta") "10 1000 1000 1 {}"},
     {"key", "FCALL parley1_publish 4 log meta key2 key " ROOM
-            " run1 aaaaaaaaaaaaaaaa 10 1000 1000 3 {} 4 {}"},
+            " run1 aaaaaaaaaaaaaaaa 10 1000 1000 2 {}\n{} 1 2"},
     {"meta", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
     {"log", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
     {"online", "FCALL parley1_room 3 meta log online run1 aaaaaaaaaaaaaaaa 1 1"},
-    {"meta", "FCALL parley1_read 2 meta log run1 aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 1 5 5"},
-    {"log", "FCALL parley1_read 2 meta log run1 aaaaaaaaaaaaaaaa 1 1 aaaaaaaaaaaaaaaa 1 5 5"},
+    {"meta", "FCALL parley1_read 2 meta log run1 1 aaaaaaaaaaaaaaaa 1 5 5"},
+    {"log", "FCALL parley1_read 2 meta log run1 1 aaaaaaaaaaaaaaaa 1 5 5"},
     {"online", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 0 1 1 +bob c1 bob"},
     {"members", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 0 1 1 +bob c1 bob"},
     {"members", "FCALL parley1_presence 3 online members meta " ROOM " gw 9 1 1 1 1 +bob c1 bob"},
@@ -378,10 +515,10 @@ START_TEST(at_the_end_of_the_numbers_a_publish_fails)
 {
     server_do(&server,
               "HSET " ROOM ":meta epoch aaaaaaaaaaaaaaaa offset 9007199254740990 fence run1");
-    fails_without_a_trace(PUBLISH "10 1000 1000 0 {}");
+    fails_without_a_trace(PUBLISH "10 1000 1000 1 {}");
     server_do(&server, "DEL " ROOM ":meta");
     server_do(&server, "XADD " ROOM ":log 18446744073709551615-18446744073709551615 m x");
-    fails_without_a_trace(PUBLISH "10 1000 1000 0 {}");
+    fails_without_a_trace(PUBLISH "10 1000 1000 1 {}");
 }
 END_TEST
 
@@ -400,6 +537,11 @@ int main(void)
     tcase_add_test(t, an_outsider_needs_no_fence_and_no_epoch);
     tcase_add_test(t, keys_are_found_again_in_and_between_batches);
     tcase_add_test(t, old_messages_are_not_read);
+    tcase_add_test(t, a_read_gets_the_batches_that_hold_what_it_asks_for);
+    tcase_add_test(t, a_log_keeps_as_many_messages_as_it_should_and_not_many_more);
+    tcase_add_test(t, a_log_lives_as_long_as_its_newest_message_should_and_a_minute);
+    tcase_add_test(t, a_log_lives_as_its_room_s_policy_says_now);
+    tcase_add_test(t, a_read_begins_no_epoch_and_writes_nothing);
     tcase_add_test(t, a_sentence_falls_only_on_the_counter_that_was_judged);
     tcase_add_test(t, a_crowd_is_registered_and_reaped_with_fifty_names);
     tcase_add_test(t, whoever_only_changes_his_id_is_not_told_to_leave);

@@ -63,7 +63,7 @@ START_TEST(an_empty_map_holds_nothing_and_no_memory)
     ck_assert_ptr_null(map_get(&m, STR("x")));
     ck_assert_ptr_null(map_remove(&m, STR("x")));
     ck_assert_ptr_null(map_next(&m, &at));
-    ck_assert_ptr_null(m.slots);
+    ck_assert_ptr_null(m.items);
     map_fini(&m);
 }
 END_TEST
@@ -153,7 +153,7 @@ START_TEST(a_hundred_thousand_items_come_and_go)
         (void)map_remove(&m, key_of(&items[i]));
         items[i].in_map = false;
     }
-    ck_assert_ptr_null(m.slots); /* a crowd that left is not paid for */
+    ck_assert_ptr_null(m.items); /* a crowd that left is not paid for */
     map_put(&m, &items[7]);
     ck_assert_quiet(map_get(&m, key_of(&items[7])) == &items[7]);
     map_fini(&m);

@@ -124,5 +124,20 @@ START_TEST(peers_have_the_address_of_their_socket)
 }
 END_TEST
 
+START_TEST(an_address_survives_being_packed)
+{
+    static const char *const texts[] = {"192.0.2.1", "255.255.255.255", "2001:db8::1",
+                                        "::1",       PROXIES_UNIX,      "fe80:1:2:3:4:5:6:7"};
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct in6_addr packed;
+        char text[PROXIES_ADDRESS_MAX];
+        proxies_pack(str_from(texts[i]), &packed);
+        proxies_unpack(&packed, text);
+        ck_assert_str_eq(text, texts[i]);
+    }
+}
+END_TEST
+
 UNIT_MAIN("proxies", the_client_is_the_right_most_hop_that_nobody_vouches_for,
-          an_entry_that_is_no_block_is_named, peers_have_the_address_of_their_socket)
+          an_entry_that_is_no_block_is_named, peers_have_the_address_of_their_socket,
+          an_address_survives_being_packed)

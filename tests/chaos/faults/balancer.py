@@ -3,12 +3,16 @@
 
 import re
 import signal
+import time
 
 from rows import row
 
 HERD = 2000
 HERD_ROOM = 100
 BACK_S = 30
+GATEWAYS, RATE, BURST = 3, 60, 30
+# Clients see what came in 1.3 s within one second, when their own loop is late.
+SEEN_PER_S = GATEWAYS * (BURST + int(RATE * 1.3))
 
 
 @row("F30", "HAProxy killed (kill -9), reloaded, a server in maintenance, one draining", settle_s=10)
@@ -85,8 +89,10 @@ def idle_connections(chaos):
     chaos.hold(1)
 
 
-@row("F32", f"HAProxy killed with {HERD} more clients, started again: the herd comes back", settle_s=15, calm_s=15,
-     bounds={"upgrades_per_s": HERD * 3 // 4}, load={"chats_per_s": 50})
+@row("F32", f"HAProxy killed with {HERD} more clients, started again: the herd comes back, and each "
+            f"gateway takes {RATE} a second", settle_s=BACK_S, calm_s=BACK_S,
+     bounds={"upgrades_per_s": SEEN_PER_S}, load={"chats_per_s": 50},
+     settings={"client.connect_rate": f"{RATE}/s burst {BURST}"}, gateways=GATEWAYS)
 def herd(chaos):
     clients = chaos.load.call(_gather, chaos.load, HERD)
     chaos.until(lambda: all(c.settled for c in clients), 60, "the herd came in")
@@ -96,10 +102,39 @@ def herd(chaos):
         chaos.hold(1)
         chaos.haproxy.start()
         chaos.haproxy.wait_ready()
-    if chaos.until(lambda: all(c.settled or c.stays_away for c in clients), BACK_S, "the whole herd is back"):
+    samples = {gateway.name: [] for gateway in chaos.gateways}
+
+    def back():
+        for gateway in chaos.gateways:
+            samples[gateway.name].append(_opened(gateway))
+        chaos.hold(0.25)
+        return all(c.settled or c.stays_away for c in clients)
+    if chaos.until(back, BACK_S, "the whole herd is back"):
         chaos.measure("all back after, s", chaos.since())
+    for name, taken in samples.items():
+        _expect_rate(chaos, name, taken)
+    refused = sum(g.metrics().total("parley_handshakes_rejected_total", reason="connect_rate") for g in chaos.gateways)
+    chaos.measure("refused by the rate", refused)
+    chaos.expect(refused > HERD // 4, f"the rate was asked for ({refused:g} were refused)")
     chaos.measure("most upgrades in one second", _most_in_a_second(chaos))
     chaos.expect(not any(c.failed for c in clients), "no honest client gives up")
+
+
+def _opened(gateway):
+    """Accepted connections at some moment between two: (before, number, after)."""
+    before = time.monotonic()
+    number = gateway.metrics().total("parley_connections_opened_total")
+    return before, number, time.monotonic()
+
+
+def _expect_rate(chaos, name, taken):
+    """C13 as the gateway itself counts: over any time no more than the rate and the burst."""
+    for first, (began, had, _) in enumerate(taken):
+        for _, has, ended in taken[first + 1:]:
+            most = BURST + RATE * (ended - began) + 1
+            if has - had > most:
+                chaos.expect(False, f"{name} accepted {has - had:g} in {ended - began:.2f} s; {most:.0f} are allowed")
+                return
 
 
 def _gather(load, count):

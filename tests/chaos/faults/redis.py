@@ -276,7 +276,7 @@ def redis_refuses(chaos):
     chaos.random.shuffle(acts)
     for act in acts:
         act(chaos)
-        _ready_again(chaos)
+        _ready_again(chaos, within_s=4)  # reconnect_max, a tick, and a busy machine
         chaos.hold(1)
 
 

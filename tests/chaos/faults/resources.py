@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 
+import frames
 import http1
 from process import die_with_parent
 from rows import NotRun, row
@@ -15,7 +16,9 @@ FILES = 256
 CALM_CPU = 0.05
 CGROUP = "/sys/fs/cgroup/memory"
 MEMORY_MB = 64
-CROWD = 400
+BUDGET_MB = 24
+UNFINISHED_BYTES = 1_000_000
+STRANGERS = 80
 
 
 def _upgrade_bytes():
@@ -121,8 +124,9 @@ class _MemoryLimit:
             file.write(str(size))
 
     @property
-    def used(self):
-        with open(os.path.join(self._path, "memory.usage_in_bytes"), encoding="ascii") as file:
+    def most(self):
+        """Bytes used at most since its beginning."""
+        with open(os.path.join(self._path, "memory.max_usage_in_bytes"), encoding="ascii") as file:
             return int(file.read())
 
 
@@ -130,49 +134,88 @@ def _limit_memory(arena):
     arena.memory_limit = _MemoryLimit(arena)
 
 
-@row("F26", f"a gateway in a memory cgroup of {MEMORY_MB} MB, with {CROWD} clients more; then no byte more than it has, "
-            "until the kernel kills it", settle_s=8, calm_s=8, setup=_limit_memory, load={"chats_per_s": 80})
+@row("F26", f"a gateway in a memory cgroup of {MEMORY_MB} MB; up to {STRANGERS} strangers each begin a message of 1 MB and "
+            f"never end it: with server.memory_max of {BUDGET_MB} MB, then without", settle_s=8, calm_s=8,
+     setup=_limit_memory, load={"chats_per_s": 80},
+     settings={"server.memory_max": f"{BUDGET_MB}m", "client.max_message_bytes": "1m", "client.heartbeat": "30s",
+               "redis.publish_buffer": "2m"})
 def out_of_memory(chaos):
-    cgroup = chaos.arena.memory_limit
+    cgroup, socks = chaos.arena.memory_limit, []
     victim = cgroup.gateway
-    with chaos.fault("memory limit", gateway=victim.name, mb=MEMORY_MB):
-        crowd = chaos.load.call(_crowd_of, chaos.load, victim.port)
-        chaos.until(lambda: all(c.settled for c in crowd), 20, f"{MEMORY_MB} MB do for {CROWD} clients more")
-        chaos.hold(1)
-        chaos.measure("used of the limit, MB", cgroup.used / 1048576)
-        chaos.expect(victim.running, "it is not killed at that limit")
-        chaos.mark("fault", "not a byte more", gateway=victim.name)
-        _squeeze(chaos, victim, cgroup)
-        chaos.expect(victim.exit_code == -9, f"killed by the kernel (exit code {victim.exit_code})")
-        victim.kill()
-        chaos.send_home(crowd)
-        chaos.hold(1)
-        cgroup.limit(MEMORY_MB << 20)
-        victim.restart()
+    try:
+        with chaos.fault("memory budget", gateway=victim.name, mb=BUDGET_MB):
+            _within_budget(chaos, cgroup, socks)
+    finally:
+        _close(socks)
+    chaos.until(lambda: _comes_in(victim.port), 5, "new clients come in again")
+    chaos.measure("new clients again after, s", chaos.since())
+    chaos.expect(victim.log().count("event=memory state=over") <= 2, "the log says it once")
+    chaos.hold(2)
+    budget = _set_budget(victim, "0")
+    victim.restart()
+    try:
+        with chaos.fault("no budget", gateway=victim.name, mb=MEMORY_MB):
+            _fill(chaos, victim, socks, STRANGERS)
+            chaos.until(lambda: not victim.running, 10, "the kernel kills it")
+            chaos.measure("killed with strangers", len(socks))
+            chaos.expect(victim.exit_code == -9, f"killed by the kernel (exit code {victim.exit_code})")
+            _close(socks)
+            _set_budget(victim, budget)
+            victim.restart()
+    finally:
+        _close(socks)
     chaos.hold(2)
 
 
-def _crowd_of(load, port):
-    clients = []
-    for number in range(CROWD):
-        client = load.client("crowd", port=port)
-        load.crowd.append(client)
-        load.enter(client, load.rooms[number % len(load.rooms)])
-        load.start_later(client, number * 0.008)
-        clients.append(client)
-    return clients
+def _set_budget(gateway, value):
+    """From its next start on; returns what it was."""
+    flag = "--server.memory_max="
+    old = next(a for a in gateway.argv if a.startswith(flag))
+    gateway.argv[gateway.argv.index(old)] = flag + value
+    return old[len(flag):]
 
 
-def _squeeze(chaos, victim, cgroup):
-    """The limit follows what is used: what the gateway asks for next is too much."""
-    def squeezed():
-        with contextlib.suppress(OSError):  # it used more in the meantime
-            cgroup.limit(cgroup.used)
-        return not victim.running
-    chaos.load.padding = 8000
-    if chaos.until(squeezed, 20, "the kernel kills it"):
-        chaos.measure("killed after, s", chaos.since())
-    chaos.load.padding = 60
+def _within_budget(chaos, cgroup, socks):
+    victim = cgroup.gateway
+    there = [c for c in chaos.load.residents if c.gateway == victim.name]
+    absences = sum(len(c.back_s) for c in there)
+    status = _fill(chaos, victim, socks, STRANGERS)
+    chaos.measure("strangers before it refused", len(socks))
+    chaos.expect(status == 503, f"a stranger is refused with 503 before memory is full ({status})")
+    for _ in range(20):
+        sock, status, headers = _ask_to_come_in(victim.port)
+        sock.close()
+        chaos.expect(status == 503 and "retry-after" in headers, f"and so are all that follow ({status})")
+    chaos.hold(2)
+    chaos.measure("used at most with a budget, MB", cgroup.most / 1048576)
+    chaos.expect(victim.running, "it is not killed")
+    lost = sum(len(c.back_s) + (not c.connected) for c in there) - absences
+    chaos.expect(lost == 0, f"whoever is in stays in ({lost} did not)")
+    page = victim.metrics()
+    chaos.expect(page.total("parley_handshakes_rejected_total", reason="memory") > 20, "the metric counts them")
+    chaos.expect(page.total("parley_memory_over") == 1, "the metric says so")
+
+
+def _fill(chaos, victim, socks, most):
+    """Strangers come, say much and never end, until one does not come in. Returns the last one's status."""
+    status = 101
+    message = frames.frame(frames.TEXT, "x" * UNFINISHED_BYTES)[:-1]
+    with contextlib.suppress(OSError):  # the kernel may kill it meanwhile
+        while status == 101 and len(socks) < most:
+            sock, status, _ = _ask_to_come_in(victim.port)
+            if status != 101:
+                sock.close()
+                break
+            socks.append(sock)
+            sock.settimeout(5)
+            sock.sendall(message)
+            chaos.hold(0.1)
+    return status
+
+
+def _close(socks):
+    while socks:
+        socks.pop().close()
 
 
 @row("F35", "two busy programs a core beside gateways of low priority, 12 s", settle_s=8, calm_s=8,
