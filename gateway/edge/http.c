@@ -163,6 +163,9 @@ static void add_head(struct buf *head, const struct http_answer *a, size_t body_
 static bool write_bytes(struct lws *wsi, struct str bytes)
 {
     unsigned char piece[LWS_PRE + PIECE];
+    if (bytes.ptr == NULL) {
+        return true; /* nothing is to be written */
+    }
     memcpy(piece + LWS_PRE, bytes.ptr, bytes.len);
     return lws_write(wsi, piece + LWS_PRE, bytes.len, LWS_WRITE_HTTP) == (int)bytes.len;
 }
