@@ -23,7 +23,7 @@ RULES = {
     "C1": "What was acked reaches every client whose unbroken membership covers it: it was a member before, came back only "
           "by resumes that recovered, and either is there at the end or was told of a reset. Nobody is told of a gap, a "
           "reset or a failed recovery without a reason.",
-    "C2": "Nobody gets a message twice: a chat within one epoch, a direct message on one connection.",
+    "C2": "Nobody gets a message twice: a chat within one epoch, a direct message on one connection while Redis keeps its key.",
     "C3": "One message for each (room, epoch, offset), in all that anybody received or was acked.",
     "C4": "A client's offsets go up by one. They jump only where a gap, a new epoch or a welcome without recovery said so; "
           "and an epoch that is over does not come back.",

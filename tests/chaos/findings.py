@@ -16,7 +16,7 @@ class Findings:
         self.ttl_ns = 300 * 10**9            # room.history_ttl
         self._began = None
         self._found = collections.defaultdict(list)
-        self._suspects = []                  # (time, rule, text): wrong, unless Redis lost data before
+        self._suspects = []                  # (excuse, rule, text): wrong, unless excuse() in the end
         self._losses = []
 
     def begin(self, t):
@@ -30,7 +30,14 @@ class Findings:
 
     def add_unless_lost(self, rule, text, event):
         """A violation only where no loss of Redis explains it; the runner may tell of one later."""
-        self._suspects.append((event["t"], rule, f"{rule}: {text} (at {self.at(event['t'])})"))
+        self._suspect(lambda: self.lost_before(event["t"]), rule, text, event)
+
+    def add_unless_forgotten(self, rule, text, event, known_at):
+        """The same, where only the loss of what Redis knew since that time explains it."""
+        self._suspect(lambda: any(begin <= known_at <= end for begin, end in self._losses), rule, text, event)
+
+    def _suspect(self, excuse, rule, text, event):
+        self._suspects.append((excuse, rule, f"{rule}: {text} (at {self.at(event['t'])})"))
 
     def lose(self, begin, end):
         self._losses.append((begin, end))
@@ -44,8 +51,8 @@ class Findings:
         return any(acked_at <= end for _, end in self._losses)
 
     def finish(self):
-        for t, rule, text in self._suspects:
-            if not self.lost_before(t):
+        for excuse, rule, text in self._suspects:
+            if not excuse():
                 self._found[rule].append(text)
         self._suspects.clear()
 

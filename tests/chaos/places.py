@@ -28,7 +28,7 @@ class Places:
         self._value = {}                               # (room, epoch, offset): h
         self._highest = collections.defaultdict(dict)  # room: {epoch: highest offset acked}
         self._user = {}                                # client: user
-        self._directs = set()                          # (client, connection, h)
+        self._directs = {}                             # (client, connection, h): when it came first
         self._delivered = {}                           # h: the first event
 
     def on_join(self, e):
@@ -70,8 +70,10 @@ class Places:
         self._judged["C2"] += 1
         once = (e["c"], e["n"], e["h"])
         if once in self._directs:
-            self._findings.add("C2", f"{e['c']} got the direct message {e['h']} twice", e)
-        self._directs.add(once)
+            # Its key tells a repeat from a new message, as long as Redis remembers the key.
+            self._findings.add_unless_forgotten("C2", f"{e['c']} got the direct message {e['h']} twice", e,
+                                                self._directs[once])
+        self._directs.setdefault(once, e["t"])
         self._judged["C10"] += 1
         if e["to"] != self._user.get(e["c"]):
             self._findings.add("C10", f"{e['c']} ({self._user.get(e['c'])}) got a direct message to {e['to']}", e)

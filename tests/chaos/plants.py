@@ -111,6 +111,13 @@ def direct_twice(e):
     beside(e, first, first)
 
 
+@plant("C2")
+def direct_twice_though_its_key_is_kept(e):
+    """The loss begins only after what was heard first."""
+    loss = find(e, "loss")
+    loss["from"] = find(e, "direct", "bob", h="d2")["t"] + 1
+
+
 @plant("C3")
 def two_texts_in_one_place(e):
     find(e, "recv", "bob", h="m4")["h"] = "m1"

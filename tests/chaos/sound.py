@@ -69,9 +69,13 @@ class Script:
     def gap(self, client, epoch, first, last, why):
         self.add("gap", client, n=self.here[client], room=ROOM, epoch=epoch, **{"from": first}, to=last, why=why)
 
-    def direct(self, client, h, to):
+    def send_direct(self, client, h, to, try_=1):
         id_ = self.next_id()
-        self.add("send", client, n=self.here[client], id=id_, type="direct", to=to, h=h, key=h, **{"try": 1})
+        self.add("send", client, n=self.here[client], id=id_, type="direct", to=to, h=h, key=h, **{"try": try_})
+        return id_
+
+    def direct(self, client, h, to, try_=1):
+        id_ = self.send_direct(client, h, to, try_)
         self.add("direct", to, n=self.here[to], **{"from": client}, to=to, h=h)
         self.add("ack", client, n=self.here[client], id=id_, h=h, to=to)
 
@@ -143,6 +147,8 @@ def _carol_is_away_for_too_long(s):
 def _redis_forgets(s):
     """It comes back from a snapshot: a message is lost, and everybody is told. The runner tells of it last."""
     began = s.add("fault", name="restart", params={})["t"]
+    s.send_direct("alice", "d2", "bob")  # heard, but never acked; and its key is forgotten
+    s.add("direct", "bob", n=s.here["bob"], **{"from": "alice"}, to="bob", h="d2")
     s.chat("alice", "m-lost", E1, 23, to=("alice",))
     ended = s.events[-1]["t"]
     s.chat("alice", "m-back", E1, 24, to=("alice",))
@@ -153,6 +159,7 @@ def _redis_forgets(s):
     s.ack("alice", again, "m-back", E2, 23)
     s.add("loss", why="restart", **{"from": began}, to=ended + 20 * MS)
     s.add("heal", name="restart")
+    s.direct("alice", "d2", "bob", try_=2)
     s.chat("carol", "m24", E2, 24)
     s.chat("bob", "m25", E2, 25)
 

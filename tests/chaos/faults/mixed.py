@@ -47,13 +47,21 @@ def _cut_gateway(chaos, dice):
         chaos.net.clear()
 
 
+def _tell_haproxy(chaos, command):
+    """While the other act has HAProxy killed there is nobody to tell; it comes back with all servers ready."""
+    try:
+        chaos.arena.haproxy_says(command)
+    except (ConnectionRefusedError, FileNotFoundError):
+        pass
+
+
 def _drain_server(chaos, dice):
     victim = dice.choice(chaos.gateways)
     with chaos.fault("maint", gateway=victim.name):
-        chaos.arena.haproxy_says(f"set server gateways/{victim.name} state maint")
-        chaos.arena.haproxy_says(f"shutdown sessions server gateways/{victim.name}")
+        _tell_haproxy(chaos, f"set server gateways/{victim.name} state maint")
+        _tell_haproxy(chaos, f"shutdown sessions server gateways/{victim.name}")
         yield dice.uniform(0.5, 3)
-        chaos.arena.haproxy_says(f"set server gateways/{victim.name} state ready")
+        _tell_haproxy(chaos, f"set server gateways/{victim.name} state ready")
 
 
 def _restart_redis(chaos, dice):
