@@ -143,11 +143,15 @@ static void page_failed(struct join *j)
     }
 }
 
-/* The history is gone with its epoch. The room's log tells of the reset, behind the cut. */
+/* The history is gone with its epoch. The room's log tells of the reset behind the cut; but the end
+ * of the old epoch may stand before it, so what is missing up to there is told here. */
 static void epoch_over(struct join *j)
 {
     if (!j->welcomed) {
         send_welcome(j, false);
+    }
+    if (j->wish.resumes) {
+        send_gap(j, j->next, j->cut.offset, GAP_HISTORY);
     }
     room_doubt_epoch(j->member->room);
     go_live(j);

@@ -216,13 +216,15 @@ START_TEST(a_later_page_that_cannot_be_read_is_asked_for_again)
 }
 END_TEST
 
-START_TEST(an_epoch_that_is_over_is_told_as_the_reset_only)
+START_TEST(an_epoch_that_is_over_is_a_gap_up_to_its_end_and_then_the_reset)
 {
     start(SINCE(2));
     const struct bus_result over = {.first = 3, .other_epoch = true};
-    fake_bus_done(fake_bus_asked("read general a 3..5"), &over);
+    struct bus_call *read = fake_bus_asked("read general a 3..5");
+    world_log("general", 'a', 6, 6);
+    fake_bus_done(read, &over);
     fake_bus_asked("sync general");
-    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false));
+    ck_assert_str_eq(fake_ws_heard(bob), WELCOME(5, false) GAP(3, 5) "\n6");
     const struct bus_room_state state = {.position = fake_position('b', 7)};
     fake_bus_events()->on_synced(fake_bus_room("general"), &state);
     ck_assert_str_eq(fake_ws_heard(bob), RESET_TO(EPOCH_B, 7));
@@ -327,7 +329,7 @@ UNIT_MAIN("join", what_was_missed_comes_between_the_welcome_and_live_messages,
           what_cannot_be_read_for_now_is_no_gap_but_unavailable,
           a_refused_join_takes_nothing_from_another_of_the_same_room,
           a_later_page_that_cannot_be_read_is_asked_for_again,
-          an_epoch_that_is_over_is_told_as_the_reset_only,
+          an_epoch_that_is_over_is_a_gap_up_to_its_end_and_then_the_reset,
           a_second_join_before_the_reset_was_sent_is_of_the_epoch_before,
           history_gives_the_newest_and_tells_no_gap,
           who_leaves_while_it_is_read_hears_nothing_more_of_the_room,
