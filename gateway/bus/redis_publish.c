@@ -2,13 +2,20 @@
 /* Group commit: publishes go out in waves, one call for each room that has something, and what
  * arrives while a wave is under way goes out together in the next. Redis works them off in order,
  * so a call sent behind the wave would hardly be answered earlier; but the busier the gateway, the
- * more messages share a call, and without load none waits. Messages are put into the call when it
- * is sent; until then each has its own deadline. */
+ * more messages share a call, and without load none waits for more than a few looks at the sockets.
+ * Messages are put into the call when it is sent; until then each has its own deadline. */
 #include "common/alloc.h"
+#include "common/clock.h"
 #include "gateway/bus/redis.h"
 
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
+
+/* A wave waits while looks at the sockets bring messages, for so long at most: what a client sent
+ * at once comes in pieces, and a wave for the first alone would cost as much as one for all. A
+ * message is a few pieces itself, so it takes some looks without one to believe that none comes. */
+#define GATHER_US 500
+#define IDLE_LOOKS 3
 
 #define BATCH_MAX_BYTES ((size_t)256 << 10)
 
@@ -243,6 +250,7 @@ void redis_publish(struct bus *b, struct bus_room *room, const struct bus_messag
         return;
     }
     s->publish_bytes += cost(m);
+    s->gather.arrived++;
     m->deadline_ms = redis_now_ms(s) + b->config->redis.command_timeout_ms;
     list_push(&room->pending, &m->in_room);
     list_push(&s->messages, &m->in_messages);
@@ -252,12 +260,32 @@ void redis_publish(struct bus *b, struct bus_room *room, const struct bus_messag
     }
 }
 
+static bool look_again(struct redis *s)
+{
+    struct gather *g = &s->gather;
+    uint64_t now_us = clock_now_us();
+    if (g->since_us == 0) {
+        *g = (struct gather){.arrived = g->arrived, .seen = g->arrived, .since_us = now_us};
+    }
+    g->idle = g->seen == g->arrived ? g->idle + 1 : 0;
+    g->seen = g->arrived;
+    if (s->is_closing || g->idle > IDLE_LOOKS || now_us - g->since_us >= GATHER_US) {
+        g->since_us = 0;
+        return false;
+    }
+    return true;
+}
+
 void publish_flush(void *redis)
 {
     struct redis *s = redis;
     struct list *it;
     if (s->wave > 0) {
         return; /* its last answer calls again */
+    }
+    if (look_again(s)) {
+        loop_task_next(s->publish);
+        return;
     }
     while ((it = list_pop(&s->publishing)) != NULL) {
         struct bus_room *r = container_of(it, struct bus_room, in_publishing);

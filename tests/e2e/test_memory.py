@@ -8,6 +8,7 @@ import time
 
 import frames
 import http1
+from cluster import is_sanitized
 from party import fresh
 from runner import test
 from wait import until
@@ -81,6 +82,8 @@ def _read_up_to(client, last):
 @test("main", fresh=True)
 def backlogs_of_slow_readers_are_cut_before_memory_runs_out(cluster):
     room, gateway = fresh("room"), cluster.gateways[0]
+    if is_sanitized(gateway.argv[0]):
+        return  # what was cut would stay resident, and the slow reader be closed in the end
     with Client(cluster.port, rcvbuf=1 << 19) as slow, Client(cluster.port) as writer, \
             Client(cluster.port) as reader:
         for client, user in ((slow, "slow"), (writer, "writer"), (reader, "reader")):
@@ -94,10 +97,12 @@ def backlogs_of_slow_readers_are_cut_before_memory_runs_out(cluster):
         for _ in range(20):  # 72 MB, about 7 MB between two looks
             _talk(writer, reader, room, 240)
             worst = max(worst, _resident(gateway))
-        assert worst < most + 24, f"{worst} MiB of {most}"
+        # Without the cuts it would be 48 above. Between two looks as much comes as the machine manages.
+        assert worst < most + 40, f"{worst} MiB of {most}"
+        until(lambda: gateway.metrics().total("parley_memory_over") == 0, 15,
+              lambda: f"it is below the limit: {gateway.log(start)}")
         page = gateway.metrics()
         assert page.total("parley_memory_given_up_bytes_total") > 20 * MIB
-        assert page.total("parley_memory_over") == 0, gateway.log(start)
         # It was not closed: it reads on, is told what it missed, which may be all of the rest, and
         # hears the next one.
         heard, told = _read_up_to(slow, writer.chat(room, "the end")["offset"])
@@ -121,14 +126,16 @@ def who_asks_for_much_and_reads_nothing_is_closed(cluster):
         glutton.take_all("chat")
         most = _resident(gateway) + 24
         _limit(cluster, most, history=100)
-        worst, slow = 0, _closed_as_slow(gateway)
+        worst, slow, asked = 0, _closed_as_slow(gateway), 0.0
         request = json.dumps({"type": "history", "data": {"room": room, "limit": 100}})
 
         def closed():
-            nonlocal worst
-            with contextlib.suppress(OSError):
-                for _ in range(20):  # 1.2 MB of answers; send() would read what comes
-                    glutton.sock.sendall(frames.frame(frames.TEXT, request))
+            nonlocal worst, asked
+            if time.monotonic() - asked > 0.1:  # 12 MB of answers a second, on any machine
+                asked = time.monotonic()
+                with contextlib.suppress(OSError):
+                    for _ in range(20):  # send() would read what comes
+                        glutton.sock.sendall(frames.frame(frames.TEXT, request))
             worst = max(worst, _resident(gateway))
             return _closed_as_slow(gateway) > slow
         until(closed, 20, "it is closed as slow")

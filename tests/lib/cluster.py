@@ -41,6 +41,12 @@ _SANITIZER = re.compile(
     r"ERROR: (Address|Leak|Thread|Memory)Sanitizer|runtime error: |SUMMARY: \w*Sanitizer")
 
 
+def is_sanitized(binary):
+    """Whether it keeps what was freed for a while: its resident size is not the program's own."""
+    with open(binary, "rb") as file:
+        return b"__asan_init" in file.read()
+
+
 def sanitizer_report(text):
     """Where a sanitizer's report begins in a log; None when there is none."""
     found = _SANITIZER.search(text)
