@@ -224,7 +224,7 @@ ALL = (
     Suite("asan", "build", unit("asan"), "unit tests under address and undefined-behaviour sanitizers"),
     Suite("js", "check", javascript, "the browser library's unit tests"),
     Suite("model", "check", model, "recovery and leases as models, every state"),
-    Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"]),
+    Suite("e2e", "alone", script("tests/e2e/run", "asan", 400, quick=["--quick"], options=["--jobs", "3"]),
           "Redis, gateways and HAProxy, under the sanitizers"),
     Suite("smoke", "alone", script("tests/e2e/run", "plain", 200, quick=["--quick"], options=["--jobs", "3"],
                                    env={"PARLEY_SERVER_IO_URING": "no"}),

@@ -16,6 +16,8 @@ BARRIER_S = 15.0
 FOLD_S = 16.0  # a list in doubt is asked for again after up to 8 s, twice where the first is in doubt
 PROBED_S = 1.5
 GONE_S = 10.0
+# What was cut in silence for 25 s is found out by Redis at its next retransmission: up to twice as long apart.
+FORGOTTEN_S = 40.0
 KEYS_S = 30.0
 SETTLE_PATIENCE_S = 25.0  # on top of the bound: what is too late is still measured
 
@@ -137,7 +139,8 @@ class Trial:
         load.run(load.leave_all())
         chaos.until(lambda: not any(g.metrics().total("parley_connections") for g in arena.gateways), GONE_S,
                     "the gateways let go of all connections")
-        chaos.until(lambda: not held_by_redis(arena.redis)["subscriptions"], GONE_S, "no room and no user is followed")
+        chaos.until(lambda: not held_by_redis(arena.redis)["subscriptions"], FORGOTTEN_S,
+                    "no room and no user is followed")
         if "keys" in row.bounds:
             most = self._keys + row.bounds["keys"]
             chaos.until(lambda: arena.redis.call("DBSIZE") <= most, KEYS_S, "what Redis held for the rooms expires")

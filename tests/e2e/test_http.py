@@ -201,7 +201,8 @@ def the_metrics_page_is_what_prometheus_reads(cluster):
     with party(cluster.ports(2), room, "alice", "bob") as (alice, bob):
         before = [g.metrics() for g in cluster.gateways]
         alice.chat(room, "counted")
-        bob.expect("chat")
+        for client in (alice, bob):
+            client.expect("chat")
         after = [g.metrics() for g in cluster.gateways]
 
         def grown(name, **labels):
