@@ -37,6 +37,7 @@ class Members:
         self._left_epochs = collections.defaultdict(set)  # (client, room)
         self._finals, self._ends = {}, 0
         self._slow_readers = False
+        self._leaving = set()                              # (client, connection, room): asked, and not answered
 
     # What the runner tells.
 
@@ -57,6 +58,9 @@ class Members:
             if segment.epoch != final["epoch"] or segment.last < final["offset"]:
                 self._findings.add("C1", f"{e['c']} has {room} up to {segment.epoch} {segment.last}, but the barrier "
                                          f"is {final['epoch']} {final['offset']}", e)
+
+    def on_leave(self, e):
+        self._leaving.add((e["c"], e["n"], e["room"]))
 
     # What clients hear.
 
@@ -93,7 +97,9 @@ class Members:
         old.heard_at, old.owed = e["t"], None
 
     def _judge_unrecovered(self, e, since, segment, old):
-        """C1, C4: it must have a reason, and the client is told what it missed."""
+        """C1, C4: it must have a reason, and the client is told what it missed, unless it wants to go already."""
+        if (e["c"], e["n"], e["room"]) in self._leaving:
+            return
         self._judged["C1"] += 1
         missed = e["offset"] - since[1]
         if e["epoch"] != since[0]:
@@ -194,6 +200,7 @@ class Members:
         self._member(e)
 
     def on_left(self, e):
+        self._leaving.discard((e["c"], e["n"], e["room"]))
         self._rooms[e["c"]].pop(e["room"], None)
         self._end(self._segment.pop((e["c"], e["room"]), None), "left")
 
