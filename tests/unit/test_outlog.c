@@ -245,6 +245,35 @@ START_TEST(a_log_that_never_stops_growing_serves_its_readers_in_turn)
 }
 END_TEST
 
+/* Who visits readers in batches writes after the last one was visited, while more comes in. */
+START_TEST(what_a_pass_has_for_a_reader_ends_with_the_pass_also_when_all_were_visited)
+{
+    struct outlog log;
+    static struct outlog_reader r[2];
+    outlog_init(&log, &held_bytes);
+    outlog_attach(&log, &r[0]);
+    outlog_attach(&log, &r[1]);
+    append(&log, "x", 1);
+    outlog_pass_begin(&log);
+    ck_assert_ptr_eq(outlog_pass_next(&log), &r[0]);
+    ck_assert_ptr_eq(outlog_pass_next(&log), &r[1]);
+    ck_assert_ptr_null(outlog_pass_next(&log));
+    append(&log, "later", 2);
+    for (size_t i = 0; i < ARRAY_LEN(r); i++) {
+        ck_assert(outlog_in_pass(&r[i]));
+        ck_assert_uint_eq(outlog_peek(&r[i]).len, 3); /* x and its head */
+        ck_assert_uint_eq(outlog_advance(&r[i]), 1);
+        ck_assert(!outlog_in_pass(&r[i]));
+        outlog_keep(&r[i]);
+    }
+    pass(&log);
+    ck_assert_uint_eq(held_bytes, 0);
+    outlog_detach(&r[0]);
+    outlog_detach(&r[1]);
+    outlog_fini(&log);
+}
+END_TEST
+
 START_TEST(the_next_reader_of_a_pass_may_leave)
 {
     struct outlog log;
@@ -790,9 +819,10 @@ UNIT_MAIN(
     a_reader_that_joins_when_a_pass_has_visited_all_holds_no_chunk_after_it,
     a_held_reader_that_joined_before_news_holds_no_chunk_once_they_are_told,
     what_is_appended_during_a_pass_is_read_by_all_in_the_end,
-    a_log_that_never_stops_growing_serves_its_readers_in_turn, the_next_reader_of_a_pass_may_leave,
-    a_slow_reader_keeps_only_the_tail_that_it_has_not_read, a_cut_tells_which_tags_were_left_out,
-    a_cut_in_the_middle_of_a_pass_reads_on_behind_its_end,
+    a_log_that_never_stops_growing_serves_its_readers_in_turn,
+    what_a_pass_has_for_a_reader_ends_with_the_pass_also_when_all_were_visited,
+    the_next_reader_of_a_pass_may_leave, a_slow_reader_keeps_only_the_tail_that_it_has_not_read,
+    a_cut_tells_which_tags_were_left_out, a_cut_in_the_middle_of_a_pass_reads_on_behind_its_end,
     a_frame_is_kept_from_the_one_reader_it_is_not_for,
     a_log_that_only_its_excepted_reader_follows_comes_to_rest,
     the_256th_frame_that_a_reader_must_not_get_reaches_it, a_frame_longer_than_a_chunk_passes_whole,
