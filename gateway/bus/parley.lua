@@ -521,6 +521,8 @@ end
 -- KEYS: online, members of that gateway, meta. ARGV: channel, gateway, history_ttl ms, dedupe_ttl
 -- ms, 1 when its members did not leave (it goes on under another id): then nobody is named.
 -- Reply: 1; or 0 when its register was not there.
+-- What the other gateways remember may be newer than the register (Redis was rolled back, or lost
+-- it). The id never comes back: so the last digest has the highest version, and is always passed on.
 local function reap(keys, args)
   local online, members, meta, gateway = keys[1], keys[2], keys[3], args[2]
   local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))
@@ -529,23 +531,23 @@ local function reap(keys, args)
   redis.call('HLEN', members)
   redis.call('HLEN', meta)
   redis.call('DEL', members)
-  if not register then
-    return 0
-  end
-  local lines = { 'pres ' .. gateway .. ' ' .. text_of(version_of(register) + 1) .. ' 0' }
-  for _, user in ipairs(users) do
-    if #lines > NAMES_MAX then
-      lines[#lines + 1] = '*'
-      break
+  if register then
+    local lines = { 'pres ' .. gateway .. ' ' .. text_of(version_of(register) + 1) .. ' 0' }
+    for _, user in ipairs(users) do
+      if #lines > NAMES_MAX then
+        lines[#lines + 1] = '*'
+        break
+      end
+      if not string.find(user, '[%z\1-\31]') then
+        lines[#lines + 1] = '-' .. user
+      end
     end
-    if not string.find(user, '[%z\1-\31]') then
-      lines[#lines + 1] = '-' .. user
-    end
+    redis.call('HDEL', online, gateway)
+    meta_keep(meta, redis.call('HLEN', online) > 0, ttl)
+    redis.call('PUBLISH', args[1], table.concat(lines, '\n'))
   end
-  redis.call('HDEL', online, gateway)
-  meta_keep(meta, redis.call('HLEN', online) > 0, ttl)
-  redis.call('PUBLISH', args[1], table.concat(lines, '\n'))
-  return 1
+  redis.call('PUBLISH', args[1], 'pres ' .. gateway .. ' ' .. text_of(VERSION_MAX) .. ' 0')
+  return register and 1 or 0
 end
 
 -- allow-oom: what frees memory, or is needed to go on with what there is, works in a full Redis

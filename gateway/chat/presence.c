@@ -460,7 +460,9 @@ void presence_on_digest(struct presence *p, const struct bus_register *reg,
         tell(p, names[i].mark, names[i].user);
     }
     note_missed(p);
-    touch(p);
+    if (count > 0 || presence_online(p) != p->told_online) {
+        touch(p);
+    }
 }
 
 void presence_on_lost(struct presence *p)

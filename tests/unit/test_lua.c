@@ -10,7 +10,7 @@
 /* The file's hash, for the number in its names. Whoever changes the file takes the next number, and
  * then the new hash. While no release has the number, only the hash changes. */
 #define NUMBER "parley1"
-#define SHA256 "1214b06e4732e282298edae4dfaddd47cc7f0f3ce3aa925d496cbf55a3c5b65c"
+#define SHA256 "3ceae3aae1a89cba4366f46e574372412ddf30cf65c9a1602edd6fddc580b579"
 
 static struct server server;
 
@@ -340,6 +340,9 @@ START_TEST(a_crowd_is_registered_and_reaped_with_fifty_names)
 }
 END_TEST
 
+/* The highest version there is: 2^52. */
+#define GONE_FOR_EVER "pres gw 4503599627370496 0"
+
 START_TEST(whoever_only_changes_his_id_is_not_told_to_leave)
 {
     redisContext *c = listen_to("ch");
@@ -350,8 +353,22 @@ START_TEST(whoever_only_changes_his_id_is_not_told_to_leave)
         snprintf(words, sizeof(words), "FCALL parley1_reap 3 o m " ROOM ":meta ch gw 9 9 %d", own);
         server_do(&server, words);
         ck_assert_str_eq(next_payload(c), own ? "pres gw 2 0" : "pres gw 2 0\n-bob");
+        ck_assert_str_eq(next_payload(c), GONE_FOR_EVER);
         ck_assert_int_eq(server_int(&server, "EXISTS o m"), 0);
     }
+    redisFree(c);
+}
+END_TEST
+
+/* Redis may have lost the register; the others have not. */
+START_TEST(who_is_reaped_is_gone_for_ever_though_there_is_no_register)
+{
+    redisContext *c = listen_to("ch");
+    server_do(&server, "HSET m c bob");
+    ck_assert_int_eq(
+        server_int(&server, "FCALL parley1_reap 3 o m " ROOM ":meta ch gw 1000 1000 0"), 0);
+    ck_assert_str_eq(next_payload(c), GONE_FOR_EVER);
+    ck_assert_int_eq(server_int(&server, "EXISTS o m"), 0);
     redisFree(c);
 }
 END_TEST
@@ -545,6 +562,7 @@ int main(void)
     tcase_add_test(t, a_sentence_falls_only_on_the_counter_that_was_judged);
     tcase_add_test(t, a_crowd_is_registered_and_reaped_with_fifty_names);
     tcase_add_test(t, whoever_only_changes_his_id_is_not_told_to_leave);
+    tcase_add_test(t, who_is_reaped_is_gone_for_ever_though_there_is_no_register);
     tcase_add_test(t, a_version_that_no_gateway_wrote_stops_nobody);
     tcase_add_test(t, a_wrong_type_under_any_key_changes_and_publishes_nothing);
     tcase_add_test(t, bad_arguments_change_and_publish_nothing);

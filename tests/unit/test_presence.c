@@ -155,6 +155,42 @@ START_TEST(online_is_the_own_members_and_every_register)
 }
 END_TEST
 
+/* As parley1_reap tells of an id: first by the version that Redis has, then by the highest. */
+START_TEST(who_is_reaped_goes_though_redis_forgot_how_new_he_was)
+{
+    start_with_alice();
+    digest("b", 9, 2, "+bob +carl");
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(3, "\"bob\",\"carl\"", ""));
+    presence_on_lost(&presence);
+    STATE(true, {STR("b"), 4, 1}, {STR("gw"), presence.version, 1}); /* rolled back */
+    digest("b", 5, 0, "-bob");
+    ck_assert_uint_eq(presence_online(&presence), 3);
+    digest("b", UINT64_C(1) << 52, 0, "");
+    ck_assert_uint_eq(presence_online(&presence), 1);
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST_MORE(1, "", "")); /* who they were, only a question tells */
+    end();
+}
+END_TEST
+
+START_TEST(who_is_reaped_in_order_makes_nobody_ask)
+{
+    start_with_alice();
+    digest("b", 9, 1, "+bob");
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(2, "\"bob\"", ""));
+    digest("b", 10, 0, "-bob");
+    digest("b", UINT64_C(1) << 52, 0, "");
+    fake_time_pass(INTERVAL_MS);
+    expect_told(DIGEST(1, "", "\"bob\""));
+    digest("c", UINT64_C(1) << 52, 0, ""); /* nobody knew it */
+    fake_time_pass(INTERVAL_MS);
+    expect_told("");
+    end();
+}
+END_TEST
+
 START_TEST(a_digest_that_was_missed_makes_clients_ask)
 {
     start_with_alice();
@@ -887,6 +923,7 @@ END_TEST
 
 UNIT_MAIN(
     "presence", online_is_the_own_members_and_every_register,
+    who_is_reaped_goes_though_redis_forgot_how_new_he_was, who_is_reaped_in_order_makes_nobody_ask,
     a_digest_that_was_missed_makes_clients_ask, a_lower_version_never_replaces_a_higher_one,
     a_state_that_was_read_before_a_gateway_left_does_not_bring_it_back,
     a_gateway_that_the_state_does_not_have_is_forgotten_unless_its_digest_is_newer,
