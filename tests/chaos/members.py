@@ -29,6 +29,7 @@ class Members:
         self._findings, self._counts, self._judged = findings, findings.counts, findings.judged
         self._places = places
         self._acked = collections.defaultdict(list)    # (room, epoch): [(offset, time)]
+        self._first_heard = {}                         # (room, epoch, offset): when anybody got it first
         self._head = collections.defaultdict(int)      # (room, epoch): highest offset that anybody told of
         self._segment = {}                             # (client, room): Segment, kept while the client is away
         self._rooms = collections.defaultdict(dict)    # client: {room: connection}, while it is a member
@@ -85,13 +86,14 @@ class Members:
             self._judge_unrecovered(e, since, segment, old)
 
     def _resume(self, e, old, since):
-        """recovered: everything since `since` follows, so the segment goes on."""
+        """recovered: everything since `since` follows, so the segment goes on. A client that asked twice has more
+        than `since` when the second answer comes, and gets repeats."""
         self._counts["resumed"] += 1
         self._judged["C4"] += 1
         if e["epoch"] != since[0] or e["offset"] < since[1]:
             self._findings.add("C4", f"{e['c']} recovered {e['room']} from {since}, to another epoch or backwards: "
                                      f"{e['epoch']} {e['offset']}", e)
-        if old is None or old.epoch != since[0] or old.last != since[1]:
+        if old is None or old.epoch != since[0] or old.last < since[1]:
             self._end(old, "not recovered")
             old = self._begin({**e, "epoch": since[0]}, since[1])
         old.heard_at, old.owed = e["t"], None
@@ -180,6 +182,7 @@ class Members:
             self._findings.add("C4", f"{e['c']} got offset {offset} of {e['room']} {epoch} after {segment.last}", e)
         segment.last, segment.heard_at = max(segment.last, offset), e["t"]
         segment.received.add(offset)
+        self._first_heard.setdefault((e["room"], epoch, offset), e["t"])
         had = self._had[e["c"], e["room"], epoch]
         if e["h"] in had:
             self._findings.add("C2", f"{e['c']} got {e['h']} twice in {e['room']} {epoch}", e)
@@ -249,10 +252,12 @@ class Members:
 
     def _judge_segment(self, segment, acked):
         """C1: each acked message within the segment was received, or a gap told of it. What came after its last
-        one counts only where a reset ended it: then nothing excuses what Redis did not lose."""
+        one counts only where a reset ended it: then nothing excuses what Redis did not lose. A retry may be acked
+        long after the first try: the message is as old as its first delivery."""
         first = bisect.bisect_right(acked, (segment.base, float("inf")))
         for offset, t in acked[first:]:
             beyond = offset > segment.last
+            t = min(t, self._first_heard.get((segment.room, segment.epoch, offset), t))
             if beyond and not (segment.ended == "reset" and not self._findings.may_be_lost(t)):
                 break
             self._judged["C1"] += 1

@@ -38,9 +38,12 @@ class Script:
         self.add("connect", client, n=n, port=1)
         self.add("open", client, n=n)
         self.add("join", client, n=n, id=id_, room=ROOM, user=client, since=since)
+        self.welcome(client, n, id_, epoch, offset, since, recovered)
+        self.here[client] = n
+
+    def welcome(self, client, n, id_, epoch, offset, since=None, recovered=False):
         self.add("welcome", client, n=n, id=id_, room=ROOM, user=client, epoch=epoch, offset=offset,
                  recovered=recovered, online=len(self.here), gateway="gw-1", connection="c", since=since)
-        self.here[client] = n
 
     def vanish(self, client):
         self.add("close", client, n=self.here.pop(client), code=1006, by="net")
@@ -124,6 +127,9 @@ def _carol_resumes(s):
     s.enter("carol", 2, E1, 7, since=[E1, 5], recovered=True)
     s.hear(["carol"], "m6", "alice", E1, 6)
     s.hear(["carol"], "m7", "bob", E1, 7)
+    s.welcome("carol", 2, s.next_id(), E1, 7, since=[E1, 5], recovered=True)  # she had asked twice
+    for offset, from_ in ((6, "alice"), (7, "bob")):
+        s.add("repeat", "carol", n=2, room=ROOM, epoch=E1, offset=offset, **{"from": from_}, h=f"m{offset}")
 
 
 def _outcomes(s):
@@ -152,6 +158,8 @@ def _redis_forgets(s):
     s.chat("alice", "m-lost", E1, 23, to=("alice",))
     ended = s.events[-1]["t"]
     s.chat("alice", "m-back", E1, 24, to=("alice",))
+    s.send("alice", "m-kept")
+    s.hear(["alice"], "m-kept", "alice", E1, 25)
     for client in USERS:
         s.gap(client, E2, 0, 22, "reset")
     again = s.send("alice", "m-back", try_=2)  # as a sender does that was never acked
@@ -159,6 +167,8 @@ def _redis_forgets(s):
     s.ack("alice", again, "m-back", E2, 23)
     s.add("loss", why="restart", **{"from": began}, to=ended + 20 * MS)
     s.add("heal", name="restart")
+    s.wait(1)
+    s.ack("alice", s.send("alice", "m-kept", try_=2), "m-kept", E1, 25)  # Redis has not forgotten its key
     s.direct("alice", "d2", "bob", try_=2)
     s.chat("carol", "m24", E2, 24)
     s.chat("bob", "m25", E2, 25)
