@@ -155,11 +155,11 @@ def _redis_forgets(s):
     began = s.add("fault", name="restart", params={})["t"]
     s.send_direct("alice", "d2", "bob")  # heard, but never acked; and its key is forgotten
     s.add("direct", "bob", n=s.here["bob"], **{"from": "alice"}, to="bob", h="d2")
-    s.chat("alice", "m-lost", E1, 23, to=("alice",))
-    ended = s.events[-1]["t"]
-    s.chat("alice", "m-back", E1, 24, to=("alice",))
     s.send("alice", "m-kept")
-    s.hear(["alice"], "m-kept", "alice", E1, 25)
+    s.hear(["alice"], "m-kept", "alice", E1, 23)
+    s.chat("alice", "m-lost", E1, 24, to=("alice",))
+    ended = s.events[-1]["t"]
+    s.chat("alice", "m-back", E1, 25, to=("alice",))
     for client in USERS:
         s.gap(client, E2, 0, 22, "reset")
     again = s.send("alice", "m-back", try_=2)  # as a sender does that was never acked
@@ -168,7 +168,7 @@ def _redis_forgets(s):
     s.add("loss", why="restart", **{"from": began}, to=ended + 20 * MS)
     s.add("heal", name="restart")
     s.wait(1)
-    s.ack("alice", s.send("alice", "m-kept", try_=2), "m-kept", E1, 25)  # Redis has not forgotten its key
+    s.ack("alice", s.send("alice", "m-kept", try_=2), "m-kept", E1, 23)  # Redis has not forgotten its key
     s.direct("alice", "d2", "bob", try_=2)
     s.chat("carol", "m24", E2, 24)
     s.chat("bob", "m25", E2, 25)
