@@ -522,7 +522,7 @@ end
 -- ms, 1 when its members did not leave (it goes on under another id): then nobody is named.
 -- Reply: 1; or 0 when its register was not there.
 -- What the other gateways remember may be newer than the register (Redis was rolled back, or lost
--- it). The id never comes back: so the last digest has the highest version, and is always passed on.
+-- it). The id never comes back: so the last digest has the highest version, and is always sent.
 local function reap(keys, args)
   local online, members, meta, gateway = keys[1], keys[2], keys[3], args[2]
   local ttl = meta_ttl(whole(args[3], 'history_ttl'), whole(args[4], 'dedupe_ttl'))

@@ -23,6 +23,7 @@
 #include "gateway/bus/link.h"
 #include "gateway/bus/payload.h"
 #include "gateway/bus/url.h"
+#include "gateway/gather.h"
 
 struct redis;
 struct redisReply;
@@ -239,14 +240,6 @@ struct redis_identity {
     void (*closed)(struct redis *s);
 };
 
-/* The messages of the next wave are waited for while looks at the sockets bring some. */
-struct gather {
-    uint64_t arrived;  /* messages, ever */
-    uint64_t seen;     /* of these, at the last look */
-    uint64_t since_us; /* 0: nothing is waited for */
-    unsigned idle;     /* looks that brought nothing */
-};
-
 /* Errors of one command since the last time that it was well (redis_error.c). */
 struct redis_trouble {
     uint64_t count; /* 0: it is well */
@@ -291,7 +284,7 @@ struct redis {
 
     struct list messages; /* of struct message that wait, by deadline */
     size_t wave;          /* publishes under way */
-    struct gather gather; /* for the next wave */
+    struct gather gather; /* messages, for the next wave */
     size_t publish_bytes;
     struct list publishing;    /* of struct bus_room (ref): the next wave */
     struct loop_task *publish; /* owned */

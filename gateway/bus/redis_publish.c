@@ -11,10 +11,8 @@
 #include <hiredis/hiredis.h>
 #include <stdlib.h>
 
-/* A wave waits while looks at the sockets bring messages, for so long at most: what a client sent
- * at once comes in pieces, and a wave for the first alone would cost as much as one for all. A
- * message is a few pieces itself, so it takes some looks without one to believe that none comes. */
-#define GATHER_US 500
+/* Looks without a message before a wave goes out (gather.h): a message is a few pieces itself, so
+ * one is not enough to believe that none comes. */
 #define IDLE_LOOKS 3
 
 #define BATCH_MAX_BYTES ((size_t)256 << 10)
@@ -260,22 +258,6 @@ void redis_publish(struct bus *b, struct bus_room *room, const struct bus_messag
     }
 }
 
-static bool look_again(struct redis *s)
-{
-    struct gather *g = &s->gather;
-    uint64_t now_us = clock_now_us();
-    if (g->since_us == 0) {
-        *g = (struct gather){.arrived = g->arrived, .seen = g->arrived, .since_us = now_us};
-    }
-    g->idle = g->seen == g->arrived ? g->idle + 1 : 0;
-    g->seen = g->arrived;
-    if (s->is_closing || g->idle > IDLE_LOOKS || now_us - g->since_us >= GATHER_US) {
-        g->since_us = 0;
-        return false;
-    }
-    return true;
-}
-
 void publish_flush(void *redis)
 {
     struct redis *s = redis;
@@ -283,7 +265,7 @@ void publish_flush(void *redis)
     if (s->wave > 0) {
         return; /* its last answer calls again */
     }
-    if (look_again(s)) {
+    if (gather_waits(&s->gather, IDLE_LOOKS, clock_now_us()) && !s->is_closing) {
         loop_task_next(s->publish);
         return;
     }

@@ -7,10 +7,8 @@
 #include <assert.h>
 #include <errno.h>
 
-/* While every look at the sockets brings something new, the flush waits for the next look, for so
- * long at most. A look costs about a microsecond, a write five, and a room may have thousands of
- * members. */
-#define GATHER_US 500
+/* Looks without a message before the flush begins (gather.h). */
+#define IDLE_LOOKS 1
 /* A connection that just became blocked is looked at after at most this time. */
 #define BLOCKED_LOOK_MS 1000
 /* A larger room's pass ends with its writes, since its pace depends on how long they take. Several
@@ -18,6 +16,8 @@
 #define SMALL_ROOM 64
 /* Up to here a connection's own bytes and a room's run are copied together into one write. */
 #define MERGE_MAX 16384
+/* So many answers ahead a reader is asked for from memory; its connection, half as many. */
+#define AHEAD 4
 
 /* Ends a connection from outside of libwebsockets' callbacks. */
 void conn_kill(struct ws_conn *c)
@@ -208,6 +208,15 @@ static void leave(struct ws_conn *c, struct outlog_reader *r)
     }
 }
 
+/* The kernel's sends have driven the readers and connections of a large batch out of the caches. */
+static void prefetch_answer(const struct batch *b, size_t i)
+{
+    if (i < b->count) {
+        __builtin_prefetch(b->readers[i]);
+        __builtin_prefetch(&((const struct ws_conn *)b->readers[i - AHEAD / 2]->conn)->own);
+    }
+}
+
 static void write_batch(struct ws *ws)
 {
     struct batch *b = &ws->batch;
@@ -215,6 +224,7 @@ static void write_batch(struct ws *ws)
     for (size_t i = 0; i < b->count; i++) {
         struct outlog_reader *r = b->readers[i];
         struct ws_conn *c = r->conn;
+        prefetch_answer(b, i + AHEAD);
         c->in_batch = false;
         offered(c, b->sends[i].bytes, b->sends[i].took);
         run_written(c, r, b->sends[i].bytes);
@@ -301,31 +311,13 @@ static enum turn flush_log(struct ws *ws, struct outlog *log, uint64_t *due_us)
     return TURN_MORE;
 }
 
-/* True when the sockets are to be looked at once more before anything is written: what has arrived
- * behind the news at hand then goes out in the same writes. News that never stop wait only once:
- * until a look brings nothing, the flush goes on. */
-static bool look_again(struct ws *ws)
-{
-    bool news = ws->appended != ws->seen;
-    ws->seen = ws->appended;
-    if (!news) {
-        ws->gather_us = 0;
-        return false;
-    }
-    uint64_t now = clock_now_us();
-    if (ws->gather_us == 0) {
-        ws->gather_us = now;
-    }
-    return now - ws->gather_us < GATHER_US;
-}
-
 void flush_run(void *ctx)
 {
     struct ws *ws = ctx;
     struct list turn;
     uint64_t due_us = UINT64_MAX;
     bool more = false;
-    if (look_again(ws)) {
+    if (gather_waits(&ws->gather, IDLE_LOOKS, clock_now_us())) {
         loop_task_next(ws->flush);
         return;
     }

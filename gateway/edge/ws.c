@@ -453,7 +453,7 @@ void ws_relay(struct ws *ws, struct outlog *log, struct str text, uint64_t tag,
               struct outlog_reader *except)
 {
     outlog_append(log, text, tag, except);
-    ws->appended++;
+    ws->gather.arrived++;
     if (list_empty(&log->dirty)) {
         list_push(&ws->dirty_logs, &log->dirty);
         flush_schedule(ws);

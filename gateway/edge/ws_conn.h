@@ -11,6 +11,7 @@
 #include "gateway/edge/sender.h"
 #include "gateway/edge/ws.h"
 #include "gateway/edge/ws_lws.h"
+#include "gateway/gather.h"
 #include "gateway/loop.h"
 #include "gateway/stats.h"
 #include "gateway/wheel.h"
@@ -35,8 +36,7 @@ struct ws {
     struct batch batch;      /* empty between turns */
     struct loop_task *flush; /* owned */
     struct loop_timer *wait; /* owned; runs the flush when a log's wait is over */
-    uint64_t appended, seen; /* messages in rooms' logs, now and at the last look */
-    uint64_t gather_us;      /* when the flush began to wait for more; 0: it does not */
+    struct gather gather;    /* messages in rooms' logs, for the next flush */
     uint64_t next_id;
     struct ws_conn *assembling;   /* whose message stands in `message`; NULL: nobody's */
     struct buf message;           /* a message of which more is to come */

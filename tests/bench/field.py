@@ -111,7 +111,9 @@ class Field:
         done = (f"{sample.rate:12,.0f} deliveries" if sample.rate else
                 f"{sample.setups_per_cpu_s:12,.0f} set-ups")
         say(f"bench: {workload.name:6} {running.system.label:28} {done} a CPU second"
-            f"{', ' + faults if faults else ''}")
+            f"{', ' + faults if faults else ''}{': ' + sample.why if sample.why else ''}")
+        if sample.why:
+            self.notes.append(f"{workload.name}, {running.system.label}, {faults}: {sample.why}")
         return sample
 
     def interleaved(self, workload, repeats, seconds, names=None):

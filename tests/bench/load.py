@@ -38,6 +38,7 @@ class Sample:
         self.faults = {name: figures[name] for name in
                        ("lost", "duplicates", "reordered", "diverged", "stalls", "failed", "closed",
                         "errors") if figures.get(name)}
+        self.why = figures["why"] if self.faults else ""
 
 
 class Spread:
