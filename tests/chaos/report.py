@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The table of a whole run, written into a document between its markers."""
+"""The table of all rows, written into a document between its markers. A run of some rows writes theirs alone."""
 
 import datetime
 import statistics
@@ -30,27 +30,34 @@ def _counts(outcomes):
     return " / ".join(str(sum(o.counts.get(name, 0) for o in outcomes)) for name in COUNTS)
 
 
-def table(outcomes):
-    """The lines of the table; one row for all seeds of a fault."""
-    lines = [f"| row | what was done | {' / '.join(COUNTS)} | measured | result | seeds | date |",
-             "| --- | --- | --- | --- | --- | --- | --- |"]
-    by_row = {}
+def lines_of(outcomes):
+    """The table's lines by the name of their row; one for all seeds of a fault."""
+    lines, by_row = {}, {}
     for outcome in outcomes:
         by_row.setdefault(outcome.row.name, []).append(outcome)
     today = datetime.date.today().isoformat()
     for name, group in by_row.items():
         seeds = [o.seed for o in group]
         span = str(seeds[0]) if len(seeds) == 1 else f"{seeds[0]}–{seeds[-1]}"
-        lines.append(f"| {name} | {group[0].row.what} | {_counts(group)} | {_numbers(group)} "
-                     f"| {_result(group)} | {span} | {today} |")
+        lines[name] = (f"| {name} | {group[0].row.what} | {_counts(group)} | {_numbers(group)} "
+                       f"| {_result(group)} | {span} | {today} |")
     return lines
 
 
-def write(path, outcomes):
+def table(old, outcomes, names):
+    """names: of all rows that there are, in their order."""
+    lines = {line.split(" ")[1]: line for line in old if line.startswith("| F")}
+    lines.update(lines_of(outcomes))
+    return [f"| row | what was done | {' / '.join(COUNTS)} | measured | result | seeds | date |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+            *(lines[name] for name in names if name in lines)]
+
+
+def write(path, outcomes, names):
     with open(path, encoding="utf-8") as file:
         text = file.read()
     head, _, rest = text.partition(BEGIN)
-    _, found, tail = rest.partition(END)
+    old, found, tail = rest.partition(END)
     assert found, f"{path} has no {BEGIN} and {END}"
     with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join([head + BEGIN, *table(outcomes), END + tail]))
+        file.write("\n".join([head + BEGIN, *table(old.splitlines(), outcomes, names), END + tail]))
